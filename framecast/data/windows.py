@@ -1,0 +1,55 @@
+"""Windows: M + N consecutive frames, the unit of training and evaluation.
+
+Shapes: B batch, T = past + future frames, C channels, H height, W width.
+"""
+
+from typing import ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from framecast.settings import Settings
+
+
+class Windows(Protocol):
+    """One split of a data set. Every index gives the same window each time it is asked for."""
+
+    def __len__(self) -> int:
+        """Windows in one epoch. An endless split gives fresh windows beyond this number too."""
+        ...
+
+    @property
+    def endless(self) -> bool:
+        """True when any index ≥ 0 gives a window, so that no training window is seen twice."""
+        ...
+
+    @property
+    def shape_TCHW(self) -> tuple[int, int, int, int]:
+        """Shape of one window."""
+        ...
+
+    def batch(self, index_B: NDArray[np.int64]) -> Tensor:
+        """The windows of these indices: window_BTCHW, float32 in [0, 1]."""
+        ...
+
+    def fingerprint(self) -> str:
+        """A hash that changes when the data change, kept with the weights."""
+        ...
+
+
+class DataConfig(Settings):
+    """Settings that every data set has."""
+
+    past: int = Field(10, ge=1, le=1000, description="frames given, M")
+    future: int = Field(10, ge=1, le=1000, description="frames to forecast, N")
+
+
+class Dataset(Protocol):
+    """Three splits that share no frame. Build one with `data.open_data`."""
+
+    Config: ClassVar[type[DataConfig]]
+    train: Windows
+    validation: Windows
+    test: Windows

@@ -1,0 +1,41 @@
+"""MODELS, the table of all models, and `build_model`."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from framecast.errors import InputError
+from framecast.models.conv_lstm import ConvLSTM
+from framecast.models.forecaster import Forecaster, Task
+from framecast.models.keras_conv_lstm import KerasConvLSTM
+from framecast.models.mean_frame import MeanFrame
+from framecast.models.persistence import Persistence
+
+MODELS: dict[str, type[Forecaster]] = {
+    "persistence": Persistence,
+    "mean_frame": MeanFrame,
+    "conv_lstm": ConvLSTM,
+    "keras_conv_lstm": KerasConvLSTM,
+}
+
+
+def build_model(name: str, settings: Mapping[str, Any] | None = None, task: Task | None = None) -> Forecaster:
+    """Build a model with fresh weights.
+
+    Args:
+        name: a key of `MODELS`.
+        settings: of the model's `Config`; what is left out takes its default.
+        task: channels and frame size of the data, past and future; the default is Moving MNIST.
+
+    Raises:
+        InputError: the name or a setting is unknown, or a value is out of range.
+
+    >>> build_model("persistence").task.past
+    10
+    """
+    if name not in MODELS:
+        near = get_close_matches(name, MODELS, n=1)
+        fix = f"did you mean {near[0]}?" if near else f"choose from {', '.join(MODELS)}"
+        raise InputError(name, "is not a model", fix)
+    kind = MODELS[name]
+    return kind(kind.Config.parse("model", settings or {}), task or Task())

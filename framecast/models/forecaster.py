@@ -1,0 +1,152 @@
+"""The contract of a model: M frames in, endless frames out; the quirks of training hide in `loss`.
+
+Shapes: B batch, M past frames, N future frames, T any frames, C channels, H height, W width.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, ClassVar, Literal, TypeAlias
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from framecast.errors import InputError
+from framecast.losses import LOSSES
+from framecast.settings import Settings
+
+State: TypeAlias = Any  # nested tuples of tensors whose first axis is the batch
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a model is built for: the frames it reads and the frames it is asked for in training."""
+
+    channels: int = 1
+    height: int = 64
+    width: int = 64
+    past: int = 10
+    future: int = 10
+
+
+class ForecasterConfig(Settings):
+    """Settings that every model has."""
+
+    loss: Literal["mse", "mae", "mse_mae", "bce"] = Field("mse", description="what training minimises")
+
+
+class Forecaster(nn.Module):
+    """A model. Use the subclasses `Recurrent` and `Direct`: each needs one method from you.
+
+    Attributes:
+        Config: the settings class of the model.
+        paper: authors, venue and arXiv id, shown in tables.
+        multiple: H and W must be multiples of this; `forecast.rollout` pads and crops.
+    """
+
+    Config: ClassVar[type[ForecasterConfig]] = ForecasterConfig
+    paper: ClassVar[str] = ""
+    multiple: int = 1
+
+    def __init__(self, config: ForecasterConfig, task: Task) -> None:
+        super().__init__()
+        self.config: Any = config
+        self.task = task
+
+    def frames(self, past_BMCHW: Tensor) -> Iterator[Tensor]:
+        """Yield frame_BCHW after frame_BCHW, for ever."""
+        raise NotImplementedError
+
+    def forward(self, past_BMCHW: Tensor, horizon: int) -> Tensor:
+        """Forecast `horizon` frames: future_BNCHW, not clipped."""
+        return torch.stack([*islice(self.frames(past_BMCHW), horizon)], dim=1)
+
+    def loss(self, past_BMCHW: Tensor, future_BNCHW: Tensor, progress: float) -> Tensor:
+        """What training minimises; `progress` runs from 0 to 1 over the whole training."""
+        return self.error(self(past_BMCHW, future_BNCHW.shape[1]), future_BNCHW)
+
+    def error(self, forecast: Tensor, truth: Tensor) -> Tensor:
+        """The loss function that the settings name."""
+        return LOSSES[self.config.loss](forecast, truth)
+
+    def calibrate(self, windows_BTCHW: Iterable[Tensor]) -> None:
+        """Set what no gradient finds, from batches of training windows. Most models have nothing."""
+
+
+class RecurrentConfig(ForecasterConfig):
+    """Settings of models that read one frame at a time."""
+
+    teacher_forcing: float = Field(
+        0.5, ge=0, le=1, description="share of training over which true future frames fade out"
+    )
+    past_weight: float = Field(
+        0.3, ge=0, le=1, description="weight of next-frame errors inside the past"
+    )
+
+
+class Recurrent(Forecaster):
+    """A model with a state: give `step`; override `next_frames` with a faster path if there is one."""
+
+    Config: ClassVar[type[ForecasterConfig]] = RecurrentConfig
+
+    def step(self, frame_BCHW: Tensor, state: State) -> tuple[Tensor, State]:
+        """Read one frame, forecast the next. `state` is None at the start."""
+        raise NotImplementedError
+
+    def next_frames(self, frames_BTCHW: Tensor, state: State = None) -> tuple[Tensor, State]:
+        """Forecast the successor of each known frame: next_BTCHW, and the state after the last."""
+        outputs = []
+        for frame_BCHW in frames_BTCHW.unbind(1):
+            output_BCHW, state = self.step(frame_BCHW, state)
+            outputs.append(output_BCHW)
+        return torch.stack(outputs, dim=1), state
+
+    def frames(self, past_BMCHW: Tensor) -> Iterator[Tensor]:
+        """Yield frame_BCHW after frame_BCHW, for ever, each fed back as the next input."""
+        next_BMCHW, state = self.next_frames(past_BMCHW)
+        frame_BCHW = next_BMCHW[:, -1]
+        while True:
+            yield frame_BCHW
+            frame_BCHW, state = self.step(frame_BCHW, state)
+
+    def loss(self, past_BMCHW: Tensor, future_BNCHW: Tensor, progress: float) -> Tensor:
+        """Next-frame error over past and future, with scheduled sampling in the future.
+
+        Scheduled sampling (Bengio et al., NeurIPS 2015, arXiv:1506.03099): each future input is the
+        true frame with a probability that falls linearly from 1 to 0, else the model's own output.
+        """
+        next_BMCHW, state = self.next_frames(past_BMCHW)
+        outputs = [next_BMCHW[:, -1]]
+        until = self.config.teacher_forcing
+        probability = max(0.0, 1 - progress / until) if until > 0 else 0.0
+        for truth_BCHW in future_BNCHW[:, :-1].unbind(1):
+            coin_B111 = torch.rand(len(truth_BCHW), 1, 1, 1, device=truth_BCHW.device) < probability
+            frame_BCHW = torch.where(coin_B111, truth_BCHW, outputs[-1])
+            output_BCHW, state = self.step(frame_BCHW, state)
+            outputs.append(output_BCHW)
+        loss = self.error(torch.stack(outputs, dim=1), future_BNCHW)
+        if self.config.past_weight and past_BMCHW.shape[1] > 1:
+            loss = loss + self.config.past_weight * self.error(next_BMCHW[:, :-1], past_BMCHW[:, 1:])
+        return loss
+
+
+class Direct(Forecaster):
+    """A model that emits N frames at once: give `window`. It reads exactly `task.past` frames."""
+
+    def window(self, past_BMCHW: Tensor) -> Tensor:
+        """Forecast `task.future` frames from `task.past` frames: future_BNCHW."""
+        raise NotImplementedError
+
+    def frames(self, past_BMCHW: Tensor) -> Iterator[Tensor]:
+        """Yield frame_BCHW after frame_BCHW, for ever: windows of its own frames follow the first."""
+        past = self.task.past
+        if past_BMCHW.shape[1] < past:
+            raise InputError(
+                "the past", f"has {past_BMCHW.shape[1]} frames, the model reads {past}", "give more frames"
+            )
+        known_BMCHW = past_BMCHW[:, -past:]
+        while True:
+            future_BNCHW = self.window(known_BMCHW)
+            yield from future_BNCHW.unbind(1)
+            known_BMCHW = torch.cat([known_BMCHW, future_BNCHW], dim=1)[:, -past:]

@@ -1,0 +1,35 @@
+"""Mean frame of the training set: the best forecast that does not look at the past."""
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from framecast.models.forecaster import ForecasterConfig, Recurrent, Task
+
+
+class MeanFrame(Recurrent):
+    """Forecast the mean of all training frames, whatever was seen."""
+
+    paper: ClassVar[str] = "baseline: the mean of all training frames"
+
+    def __init__(self, config: ForecasterConfig, task: Task) -> None:
+        super().__init__(config, task)
+        self.register_buffer("mean_CHW", torch.zeros(task.channels, task.height, task.width))
+
+    def calibrate(self, windows_BTCHW: Iterable[Tensor]) -> None:
+        """Average every frame of the batches given."""
+        total_CHW, count = torch.zeros_like(self.mean_CHW, dtype=torch.float64), 0
+        for batch_BTCHW in windows_BTCHW:
+            total_CHW += batch_BTCHW.to(total_CHW.device, torch.float64).sum(dim=(0, 1))
+            count += batch_BTCHW.shape[0] * batch_BTCHW.shape[1]
+        self.mean_CHW.copy_(total_CHW / max(count, 1))
+
+    def step(self, frame_BCHW: Tensor, state: None) -> tuple[Tensor, None]:
+        """The mean frame, stretched to the size of the input where that differs."""
+        mean_1CHW = self.mean_CHW[None].to(frame_BCHW.dtype)
+        if mean_1CHW.shape[2:] != frame_BCHW.shape[2:]:
+            mean_1CHW = F.interpolate(mean_1CHW, size=frame_BCHW.shape[2:], mode="bilinear")
+        return mean_1CHW.expand_as(frame_BCHW), None

@@ -1,0 +1,17 @@
+"""Persistence: tomorrow is like today. Row one of every table; skill is measured against it."""
+
+from typing import ClassVar
+
+from torch import Tensor
+
+from framecast.models.forecaster import Recurrent
+
+
+class Persistence(Recurrent):
+    """Repeat the last frame."""
+
+    paper: ClassVar[str] = "baseline: the last frame, repeated"
+
+    def step(self, frame_BCHW: Tensor, state: None) -> tuple[Tensor, None]:
+        """The next frame is this one."""
+        return frame_BCHW, None

@@ -1,0 +1,51 @@
+"""Settings: frozen, typed, with ranges; unknown keys are refused with the nearest name."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from framecast.errors import InputError
+
+
+class Settings(BaseModel):
+    """Base of every settings class: of models, of data sets and of training."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    @classmethod
+    def parse(cls, section: str, values: Mapping[str, Any]) -> Self:
+        """Check `values` and fill in the defaults.
+
+        Args:
+            section: the name before the dot in `--set section.key=value`, for the message.
+            values: what the recipe and the user say; strings as typed are fine.
+
+        Raises:
+            InputError: a key is unknown, or a value is out of its range.
+        """
+        try:
+            return cls(**{key: cls._split(key, value) for key, value in values.items()})
+        except ValidationError as error:
+            raise cls._explain(section, error) from None
+
+    @classmethod
+    def _split(cls, key: str, value: object) -> object:
+        """`--set model.hidden=64,64` arrives as one string; a tuple field wants its parts."""
+        field = cls.model_fields.get(key)
+        is_tuple = field is not None and str(field.annotation).startswith("tuple")
+        return value.split(",") if is_tuple and isinstance(value, str) else value
+
+    @classmethod
+    def _explain(cls, section: str, error: ValidationError) -> InputError:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "settings"
+        if first["type"] == "extra_forbidden":
+            names = sorted(cls.model_fields)
+            near = get_close_matches(key, names, n=1)
+            fix = f"did you mean {near[0]}?" if near else f"choose from {', '.join(names)}"
+            return InputError(f"{section}.{key}", "is not a setting", fix)
+        said = first["msg"].removeprefix("Value error, ")
+        what = f"is {first['input']!r}" if first["loc"] else "do not fit together"
+        return InputError(f"{section}.{key}", what, said[0].lower() + said[1:])

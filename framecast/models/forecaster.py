@@ -33,7 +33,9 @@ class Task:
 class ForecasterConfig(Settings):
     """Settings that every model has."""
 
-    loss: Literal["mse", "mae", "mse_mae", "bce"] = Field("mse", description="what training minimises")
+    loss: Literal["mse", "mae", "mse_mae", "bce"] = Field(
+        "mse", description="what training minimises"
+    )
 
 
 class Forecaster(nn.Module):
@@ -71,7 +73,7 @@ class Forecaster(nn.Module):
         return LOSSES[self.config.loss](forecast, truth)
 
     def calibrate(self, windows_BTCHW: Iterable[Tensor]) -> None:
-        """Set what no gradient finds, from batches of training windows. Most models have nothing."""
+        """Set what no gradient finds, from batches of training windows. Most models have none."""
 
 
 class RecurrentConfig(ForecasterConfig):
@@ -86,7 +88,7 @@ class RecurrentConfig(ForecasterConfig):
 
 
 class Recurrent(Forecaster):
-    """A model with a state: give `step`; override `next_frames` with a faster path if there is one."""
+    """A model with a state: give `step`, and override `next_frames` where that can be faster."""
 
     Config: ClassVar[type[ForecasterConfig]] = RecurrentConfig
 
@@ -104,8 +106,14 @@ class Recurrent(Forecaster):
 
     def frames(self, past_BMCHW: Tensor) -> Iterator[Tensor]:
         """Yield frame_BCHW after frame_BCHW, for ever, each fed back as the next input."""
-        next_BMCHW, state = self.next_frames(past_BMCHW)
-        frame_BCHW = next_BMCHW[:, -1]
+        state: State = None
+        # Piece by piece, so that a past of any length takes no more memory than in training.
+        for piece_BTCHW in torch.split(past_BMCHW, self.task.past, dim=1):
+            next_BTCHW, state = self.next_frames(piece_BTCHW, state)
+        yield from self.run_on(next_BTCHW[:, -1], state)
+
+    def run_on(self, frame_BCHW: Tensor, state: State) -> Iterator[Tensor]:
+        """Yield a forecast frame and its successors, for ever; `state` is that before the frame."""
         while True:
             yield frame_BCHW
             frame_BCHW, state = self.step(frame_BCHW, state)
@@ -127,7 +135,9 @@ class Recurrent(Forecaster):
             outputs.append(output_BCHW)
         loss = self.error(torch.stack(outputs, dim=1), future_BNCHW)
         if self.config.past_weight and past_BMCHW.shape[1] > 1:
-            loss = loss + self.config.past_weight * self.error(next_BMCHW[:, :-1], past_BMCHW[:, 1:])
+            loss = loss + self.config.past_weight * self.error(
+                next_BMCHW[:, :-1], past_BMCHW[:, 1:]
+            )
         return loss
 
 
@@ -139,11 +149,13 @@ class Direct(Forecaster):
         raise NotImplementedError
 
     def frames(self, past_BMCHW: Tensor) -> Iterator[Tensor]:
-        """Yield frame_BCHW after frame_BCHW, for ever: windows of its own frames follow the first."""
+        """Yield frame_BCHW after frame_BCHW, for ever: its own frames make the next window."""
         past = self.task.past
         if past_BMCHW.shape[1] < past:
             raise InputError(
-                "the past", f"has {past_BMCHW.shape[1]} frames, the model reads {past}", "give more frames"
+                "the past",
+                f"has {past_BMCHW.shape[1]} frames, the model reads {past}",
+                "give more frames",
             )
         known_BMCHW = past_BMCHW[:, -past:]
         while True:

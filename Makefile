@@ -1,0 +1,46 @@
+# Needs Python 3.11 or later and make, nothing else. Another Python: make test PYTHON=python3.12
+PYTHON ?= python3
+JOBS ?= 2
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test check format clean
+
+demo: $(VENV)/.base
+	$(BIN)/framecast demo
+
+# One thread for each worker: two of torch's thread pools on the same cores slow each other down.
+test: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV)
+
+# A stamp is written last, so that an install that broke off is done again.
+$(VENV)/.base: pyproject.toml constraints.txt | $(VENV)/.made
+	@echo "Installing framecast into $(VENV); the first time this takes minutes."
+	$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/.made
+	@echo "Installing framecast and its tools into $(VENV); the first time this takes minutes."
+	$(INSTALL) -e ".[dev]"
+	@touch $(VENV)/.base $@
+
+$(VENV)/.made:
+	@command -v "$(PYTHON)" >/dev/null || { \
+		echo "$(PYTHON) is not found: install Python 3.11 or later, or name one: make PYTHON=python3.12"; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "$(PYTHON) is $$("$(PYTHON)" -V 2>&1), framecast needs 3.11 or later: name one: make PYTHON=python3.12"; exit 1; }
+	"$(PYTHON)" -m venv --clear $(VENV)
+	@touch $@

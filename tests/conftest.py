@@ -1,0 +1,35 @@
+"""What holds for every test: one thread, the same random numbers in each run, no network."""
+
+import random
+import socket
+
+import hypothesis
+import pytest
+import torch
+
+torch.set_num_threads(1)
+hypothesis.settings.register_profile("framecast", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("framecast")
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    random.seed(0)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_network():
+    """Let a socket connect to this machine only."""
+    connect = socket.socket.connect
+
+    def guarded(self, address):
+        # A Unix socket's address is a path; an internet socket's is (host, port, ...).
+        if isinstance(address, tuple) and address[0] not in ("127.0.0.1", "::1", "localhost"):
+            raise AssertionError(f"a test contacts {address[0]}")
+        return connect(self, address)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guarded)
+        patch.setattr(socket.socket, "connect_ex", guarded)
+        yield

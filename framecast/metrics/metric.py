@@ -1,0 +1,88 @@
+"""The contract of a metric: it adds up over batches, and is kept per sequence and per lead time.
+
+Shapes: S sequences so far, B batch, N lead times, C channels, H height, W width, K parts of a
+score, R resamples.
+"""
+
+from typing import ClassVar, Literal, Self
+
+import torch
+from torch import Tensor
+
+from framecast.errors import InputError
+
+
+class Metric:
+    """A score of forecasts against the truth; subclasses give `measure`.
+
+    Attributes:
+        label: the name in tables and pictures.
+        unit: of the values.
+        better: whether lower or higher values are better.
+    """
+
+    label: ClassVar[str]
+    unit: ClassVar[str]
+    better: ClassVar[Literal["lower", "higher"]]
+
+    def __init__(self) -> None:
+        self._parts: list[Tensor] = []
+
+    def measure(self, forecast_BNCHW: Tensor, truth_BNCHW: Tensor) -> Tensor:
+        """Give parts_BNK, which are averaged over sequences; K = 1, the score, for most metrics."""
+        raise NotImplementedError
+
+    def finish(self, parts_SNK: Tensor) -> Tensor:
+        """Turn parts, averaged or not, into score_SN."""
+        return parts_SNK[..., 0]
+
+    def update(self, forecast_BNCHW: Tensor, truth_BNCHW: Tensor) -> None:
+        """Add a batch.
+
+        Args:
+            forecast_BNCHW: forecast frames, floating point, in the units of the truth.
+            truth_BNCHW: true frames in [0, 1].
+
+        Raises:
+            InputError: the shapes differ, or the frames are whole numbers and not in [0, 1].
+        """
+        if forecast_BNCHW.shape != truth_BNCHW.shape or truth_BNCHW.ndim != 5:
+            shapes = f"{tuple(forecast_BNCHW.shape)}, the truth {tuple(truth_BNCHW.shape)}"
+            raise InputError("the forecast", f"is {shapes}", "give both as (B, N, C, H, W)")
+        if not (forecast_BNCHW.is_floating_point() and truth_BNCHW.is_floating_point()):
+            raise InputError("the frames", "are whole numbers", "scale them to [0, 1] first")
+        parts_BNK = self.measure(forecast_BNCHW.detach().float(), truth_BNCHW.detach().float())
+        self._parts.append(parts_BNK.float().cpu())
+
+    def merge(self, other: Self) -> Self:
+        """Join two metrics: as if one had seen the batches of both."""
+        joined = type(self)()
+        joined._parts = [*self._parts, *other._parts]
+        return joined
+
+    @property
+    def parts_SNK(self) -> Tensor:
+        """What was measured so far."""
+        assert self._parts, f"{type(self).__name__} has seen no frames: update comes first"
+        return torch.cat(self._parts)
+
+    @property
+    def values_SN(self) -> Tensor:
+        """The score of each sequence and lead time, float32."""
+        return self.finish(self.parts_SNK)
+
+    def compute(self) -> Tensor:
+        """The score per lead time over all sequences: score_N, float64."""
+        return self.finish(self.parts_SNK.double().mean(dim=0))
+
+    def resample(self, weight_RS: Tensor) -> Tensor:
+        """The score per lead time under other weights of the sequences, for the bootstrap.
+
+        Args:
+            weight_RS: one row per resample; each sums to 1.
+
+        Returns:
+            score_RN, float64.
+        """
+        parts_RNK = torch.einsum("rs,snk->rnk", weight_RS.double(), self.parts_SNK.double())
+        return self.finish(parts_RNK)

@@ -1,0 +1,90 @@
+"""Structural similarity, as scikit-image computes it, in both conventions of the literature.
+
+Shapes: B batch, N lead times, C channels, H height, W width, F single-channel pictures, K parts of
+a score.
+"""
+
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from framecast.metrics.metric import Metric
+
+WINDOW = 7  # pixels; scikit-image's default
+SAMPLE = WINDOW**2 / (WINDOW**2 - 1)  # from mean square deviation to sample variance
+CHUNK = 65536  # pixels at a time: the temporary arrays stay in the cache and small
+
+
+def _window_sums(maps: Tensor, axis: int) -> Tensor:
+    """Sums over all runs of 7 along one axis, which gets 6 shorter: pairs, then pairs of pairs."""
+    length = maps.shape[axis]
+    pairs = maps.narrow(axis, 0, length - 1) + maps.narrow(axis, 1, length - 1)
+    sums = pairs.narrow(axis, 0, length - 6) + pairs.narrow(axis, 2, length - 6)
+    sums += pairs.narrow(axis, 4, length - 6)
+    sums += maps.narrow(axis, 6, length - 6)
+    return sums
+
+
+def ssim(forecast_FHW: Tensor, truth_FHW: Tensor, data_range: float) -> Tensor:
+    """Structural similarity of pictures (Wang et al., IEEE TIP 2004), uniform 7 x 7 window.
+
+    With s = x + y and d = x - y, sums of only four maps are needed: 4 E[x] E[y] = E[s]² - E[d]²,
+    2 (E[x]² + E[y]²) = E[s]² + E[d]², and the same for variances and covariance.
+
+    Args:
+        forecast_FHW: pictures, at least 7 x 7.
+        truth_FHW: their truth.
+        data_range: sets the two constants that steady the quotients.
+
+    Returns:
+        similarity_F in [-1, 1], float64: the mean over all windows that lie inside the picture.
+    """
+    x_FHW, y_FHW = forecast_FHW.double(), truth_FHW.double()  # variances need the digits
+    maps_4FHW = torch.stack([x_FHW + y_FHW, x_FHW - y_FHW, x_FHW, x_FHW])
+    torch.mul(maps_4FHW[:2], maps_4FHW[:2], out=maps_4FHW[2:])
+    means_4FHW = _window_sums(_window_sums(maps_4FHW, axis=3), axis=2) / WINDOW**2
+    sum2_FHW, difference2_FHW = means_4FHW[:2].square()
+    sum_var_FHW, difference_var_FHW = means_4FHW[2:] - means_4FHW[:2].square()
+    c1, c2 = 2 * (0.01 * data_range) ** 2, 2 * (0.03 * data_range) ** 2 / SAMPLE
+    luminance_FHW = (sum2_FHW - difference2_FHW + c1) / (sum2_FHW + difference2_FHW + c1)
+    contrast_FHW = (sum_var_FHW - difference_var_FHW + c2) / (sum_var_FHW + difference_var_FHW + c2)
+    similarity_FHW: Tensor = luminance_FHW * contrast_FHW
+    return similarity_FHW.mean(dim=(1, 2))
+
+
+class SSIM(Metric):
+    """Structural similarity with data range 1, scikit-image's uniform 7 x 7 window, per frame.
+
+    The forecast is clipped to [0, 1] first; the outer 3 pixels are left out; channels are averaged.
+    Frames smaller than 7 pixels hold no window: their similarity is not defined, NaN.
+    """
+
+    label: ClassVar[str] = "SSIM"
+    unit: ClassVar[str] = "data range 1"
+    better: ClassVar[Literal["lower", "higher"]] = "higher"
+    data_range: ClassVar[float] = 1.0
+
+    def measure(self, forecast_BNCHW: Tensor, truth_BNCHW: Tensor) -> Tensor:
+        """Similarity of each frame: parts_BNK."""
+        height, width = truth_BNCHW.shape[3:]
+        if min(height, width) < WINDOW:
+            return torch.full((*truth_BNCHW.shape[:2], 1), torch.nan)
+        pictures = max(1, CHUNK // (height * width))
+        forecasts = torch.split(forecast_BNCHW.reshape(-1, height, width), pictures)
+        truths = torch.split(truth_BNCHW.reshape(-1, height, width), pictures)
+        pairs = zip(forecasts, truths, strict=True)
+        similarity_F = torch.cat([ssim(p.clamp(0, 1), y, self.data_range) for p, y in pairs])
+        return similarity_F.view(truth_BNCHW.shape[:3]).mean(dim=2, keepdim=True)
+
+
+class SSIMOpenSTL(SSIM):
+    """Structural similarity with data range 2, which published Moving MNIST tables hold.
+
+    scikit-image up to 0.19 took the range of the float type, [-1, 1], when none was given. The
+    constants are four times larger, so the values are higher; never compare the two.
+    """
+
+    label: ClassVar[str] = "SSIM OpenSTL"
+    unit: ClassVar[str] = "data range 2"
+    data_range: ClassVar[float] = 2.0

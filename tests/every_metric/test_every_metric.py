@@ -1,0 +1,105 @@
+"""What holds for each row of METRICS: it adds up, resamples, and knows better from worse."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from framecast.errors import InputError
+from framecast.metrics import METRICS
+
+SHAPE_BNCHW = (6, 3, 2, 16, 12)
+
+
+def frames(seed, shape=SHAPE_BNCHW):
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def measured(name, forecast, truth):
+    metric = METRICS[name]()
+    metric.update(forecast, truth)
+    return metric
+
+
+@pytest.mark.parametrize("name", METRICS)
+@given(cut=st.integers(1, 5), seed=st.integers(0, 99))
+@settings(max_examples=10, deadline=None)
+def test_halves_merge_to_the_whole(name, cut, seed):
+    forecast, truth = frames(seed), frames(seed + 1)
+    left = measured(name, forecast[:cut], truth[:cut])
+    right = measured(name, forecast[cut:], truth[cut:])
+    whole = measured(name, forecast, truth)
+    merged = left.merge(right)
+    torch.testing.assert_close(merged.compute(), whole.compute(), rtol=1e-6, atol=0)
+    torch.testing.assert_close(merged.values_SN, whole.values_SN, rtol=1e-6, atol=0)
+    assert len(left.values_SN) == cut  # merging changes neither side
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_shapes_and_types(name):
+    metric = measured(name, frames(0), frames(1))
+    assert metric.values_SN.shape == (6, 3)
+    assert metric.values_SN.dtype == torch.float32
+    assert metric.compute().shape == (3,)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_each_lead_time_stands_alone(name):
+    forecast, truth = frames(0), frames(1)
+    all_leads = measured(name, forecast, truth).compute()
+    second = measured(name, forecast[:, 1:2], truth[:, 1:2]).compute()
+    torch.testing.assert_close(all_leads[1:2], second)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_more_blur_is_worse(name):
+    truth = frames(2)
+    kind = METRICS[name]
+    near, far = ((1 - part) * truth + part * truth.mean() for part in (0.1, 0.6))
+    gap = measured(name, near, truth).compute() - measured(name, far, truth).compute()
+    assert (gap > 0 if kind.better == "higher" else gap < 0).all()
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_resampling_equals_repeating_sequences(name):
+    forecast, truth = frames(0), frames(1)
+    drawn = torch.tensor([0, 0, 3, 5, 5, 5])
+    weight_RS = torch.bincount(drawn, minlength=6)[None] / 6
+    expected = measured(name, forecast[drawn], truth[drawn]).compute()
+    resampled = measured(name, forecast, truth).resample(weight_RS)
+    torch.testing.assert_close(resampled[0], expected, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_half_precision_is_measured_in_full(name):
+    forecast = frames(0).bfloat16()
+    expected = measured(name, forecast.float(), frames(1)).compute()
+    torch.testing.assert_close(measured(name, forecast, frames(1)).compute(), expected)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_needs_equal_shapes_and_real_numbers(name):
+    with pytest.raises(InputError, match="the truth"):
+        METRICS[name]().update(frames(0), frames(1)[:, :2])
+    with pytest.raises(InputError, match="whole numbers"):
+        METRICS[name]().update((frames(0) * 255).byte(), (frames(1) * 255).byte())
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_nan_forecast_is_not_hidden(name):
+    forecast = frames(0)
+    forecast[0, 1] = torch.nan
+    score_N = measured(name, forecast, frames(1)).compute()
+    assert score_N.isnan().tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_says_what_it_is(name):
+    kind = METRICS[name]
+    assert kind.label
+    assert kind.unit
+    assert kind.better in ("lower", "higher")
+
+
+def test_no_two_metrics_look_alike_in_a_table():
+    assert len({(kind.label, kind.unit) for kind in METRICS.values()}) == len(METRICS)

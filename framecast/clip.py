@@ -74,6 +74,11 @@ def to_tensor(clip: Clip) -> Tensor:
     return ((frames_THWC - low) / (high - low)).permute(0, 3, 1, 2)[None]
 
 
+def from_tensor(frames_1TCHW: Tensor) -> Clip:
+    """A uint8 picture clip from one sequence in [0, 1]."""
+    return to_clip(frames_1TCHW, like=Clip(np.zeros((1, 1, 1, 1), np.uint8)))
+
+
 def to_clip(frames_1TCHW: Tensor, like: Clip) -> Clip:
     """Undo `to_tensor`: values, unit, frame rate and type as in `like`.
 

@@ -3,13 +3,14 @@
 Shapes: B batch, T = past + future frames, C channels, H height, W width.
 """
 
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
+from framecast.errors import InputError
 from framecast.settings import Settings
 
 
@@ -50,6 +51,23 @@ class Dataset(Protocol):
     """Three splits that share no frame. Build one with `data.open_data`."""
 
     Config: ClassVar[type[DataConfig]]
+    citation: ClassVar[str]
+    name: str
+    config: Any
     train: Windows
     validation: Windows
     test: Windows
+
+    def __init__(self, config: Any) -> None: ...
+
+
+def pick(data: Dataset, split: str) -> Windows:
+    """The split of this name.
+
+    Raises:
+        InputError: it is not train, validation or test.
+    """
+    if split not in ("train", "validation", "test"):
+        raise InputError(f"--split {split}", "is not a split", "give train, validation or test")
+    windows: Windows = getattr(data, split)
+    return windows

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
+import torch.distributed as dist
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -129,7 +130,7 @@ class Recurrent(Forecaster):
         until = self.config.teacher_forcing
         probability = max(0.0, 1 - progress / until) if until > 0 else 0.0
         for truth_BCHW in future_BNCHW[:, :-1].unbind(1):
-            coin_B111 = torch.rand(len(truth_BCHW), 1, 1, 1, device=truth_BCHW.device) < probability
+            coin_B111 = _uniform(len(truth_BCHW), truth_BCHW.device).view(-1, 1, 1, 1) < probability
             frame_BCHW = torch.where(coin_B111, truth_BCHW, outputs[-1])
             output_BCHW, state = self.step(frame_BCHW, state)
             outputs.append(output_BCHW)
@@ -139,6 +140,12 @@ class Recurrent(Forecaster):
                 next_BMCHW[:, :-1], past_BMCHW[:, 1:]
             )
         return loss
+
+
+def _uniform(count: int, device: torch.device) -> Tensor:
+    """Random numbers in [0, 1), the same for a sequence however many processes share the batch."""
+    size, rank = (dist.get_world_size(), dist.get_rank()) if dist.is_initialized() else (1, 0)
+    return torch.rand(size, count, device=device)[rank]
 
 
 class Direct(Forecaster):

@@ -1,0 +1,39 @@
+"""framecast: forecast the next frames of any video.
+
+>>> import framecast
+>>> model = framecast.load("persistence")
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from framecast.checkpoint import load
+    from framecast.clip import Clip
+    from framecast.errors import InputError
+    from framecast.evaluate import evaluate
+    from framecast.forecast import forecast
+    from framecast.train import train
+    from framecast.video.read import read
+    from framecast.video.write import write
+
+__version__ = "0.1.0"
+__all__ = ["Clip", "InputError", "evaluate", "forecast", "load", "read", "train", "write"]
+
+_HOMES = {
+    "Clip": "framecast.clip",
+    "InputError": "framecast.errors",
+    "evaluate": "framecast.evaluate",
+    "forecast": "framecast.forecast",
+    "load": "framecast.checkpoint",
+    "read": "framecast.video.read",
+    "train": "framecast.train",
+    "write": "framecast.video.write",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # torch takes seconds to import; `framecast --help` must not wait for it.
+    if name not in _HOMES:
+        raise AttributeError(f"module 'framecast' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,46 @@
+"""The command line. Commands import torch when they run, so that --help is instant."""
+
+import sys
+
+import typer
+
+from framecast.cli.data import data
+from framecast.cli.forecast import check, evaluate, forecast
+from framecast.cli.keras import export_keras, import_keras
+from framecast.cli.train import demo, train
+from framecast.errors import InputError
+
+BAD_INPUT, INTERRUPTED = 2, 130
+# Some versions of typer come with their own click: its error class is found through typer.
+UsageError = typer.BadParameter.__bases__[0]
+
+app = typer.Typer(
+    name="framecast",
+    help="Forecast the next frames of any video.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(data, name="data")
+for command in (train, forecast, evaluate, check, demo, import_keras, export_keras):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command that was typed. Exit code 0, 1 (a check failed), 2 (bad input) or 130 (Ctrl-C)."""
+    try:
+        sys.exit(app(standalone_mode=False))
+    except InputError as error:
+        _fail(str(error))
+    except UsageError as error:
+        _fail(error.format_message())
+    except (KeyboardInterrupt, typer.Abort):
+        sys.stderr.write("framecast: interrupted\n")
+        sys.exit(INTERRUPTED)
+    except OSError as error:
+        _fail(f"{error.filename or 'the system'}: {error.strerror or error}")
+
+
+def _fail(message: str) -> None:
+    sys.stderr.write("framecast: " + " ".join(message.split()) + "\n")
+    sys.exit(BAD_INPUT)

@@ -1,0 +1,122 @@
+"""`framecast forecast | evaluate | check`."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from framecast.cli.options import (
+    Axes,
+    Every,
+    Future,
+    Grey,
+    Past,
+    Root,
+    Run,
+    Sets,
+    Size,
+    Source,
+    Split,
+    Stride,
+    console,
+    data_settings,
+    parse_size,
+    sections,
+)
+
+
+def forecast(
+    run: Run,
+    video: Annotated[Path, typer.Argument(help="A video, an image folder or an array.")],
+    horizon: Annotated[int, typer.Option(help="Frames to forecast, N.")] = 10,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help=".gif, .mp4, .npy, .png … to write.")
+    ] = None,
+    past: Annotated[int | None, typer.Option(help="Read so many of the last frames.")] = None,
+    size: Size = None,
+    grey: Grey = None,
+    every: Every = None,
+) -> None:
+    """Forecast the frames that follow a video, and say how well that works on this very video.
+
+    Example: framecast forecast runs/x storm.mp4 --horizon 10 -o storm_forecast.gif
+    """
+    from framecast.checkpoint import load
+    from framecast.forecast import backtest
+    from framecast.forecast import forecast as continue_clip
+    from framecast.video.read import read
+    from framecast.video.write import write
+
+    model = load(run)
+    clip = read(video, every=every or 1, size=parse_size(size), grey=bool(grey))
+    future = continue_clip(model, clip, horizon, past)
+    path = write(future, out or Path(f"{video.stem}_forecast.gif"))
+    console.print(f"[green]{path}[/green]: {horizon} frames after the {len(clip)} of {video}")
+    console.print(backtest(model, clip, horizon).verdict(), soft_wrap=True)
+
+
+def evaluate(
+    run: Run,
+    source: Source,
+    json_path: Annotated[Path | None, typer.Option("--json", help="Write the scores here.")] = None,
+    plots: Annotated[Path | None, typer.Option(help="Draw into this folder.")] = None,
+    split: Split = "test",
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many sequences.")] = None,
+    past: Past = None,
+    future: Future = None,
+    root: Root = None,
+    size: Size = None,
+    grey: Grey = None,
+    every: Every = None,
+    stride: Stride = None,
+    axes: Axes = None,
+    sets: Sets = None,
+) -> None:
+    """Score a model on a data set, beside persistence and the mean training frame.
+
+    Example: framecast evaluate runs/x moving_mnist --root data/ --json scores.json
+    """
+    from framecast.checkpoint import write_atomic
+    from framecast.evaluate import evaluate_run
+
+    typed = data_settings(past, future, root, size, grey, every, stride, axes)
+    settings = sections(sets, data=typed)["data"]
+    scores = evaluate_run(run, source, settings, split=split, limit=limit, plots=plots)
+    console.print(_table(scores))
+    if json_path:
+        write_atomic(json_path, json.dumps(scores.to_json(), indent=2).encode())
+
+
+def _table(scores: Any) -> Table:
+    """The rows of the scores for a terminal."""
+    header, *rows = scores.rows()
+    table = Table(*header)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def check(
+    model: Annotated[str, typer.Argument(help="A run folder, or the name of a model.")],
+    sets: Sets = None,
+) -> None:
+    """Probe a model: causality, batch independence, step = forward, range. Exit code 1 on a failure.
+
+    Example: framecast check keras_conv_lstm --set model.head=tutorial
+    """
+    from framecast.check import check as probe
+    from framecast.checkpoint import CONFIG, load
+    from framecast.models import build_model
+
+    settings = sections(sets)["model"]
+    trained = Path(model, CONFIG).exists()
+    forecaster = load(model) if trained and not settings else build_model(model, settings)
+    verdicts = probe(forecaster)
+    table = Table("probe", "verdict", "detail")
+    for verdict in verdicts:
+        mark = "[green]passed" if verdict.passed else "[red]FAILED"
+        table.add_row(verdict.name, mark, verdict.detail)
+    console.print(table)
+    raise typer.Exit(0 if all(verdict.passed for verdict in verdicts) else 1)

@@ -1,0 +1,104 @@
+"""Options that several commands share, and what becomes of them."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from framecast.errors import InputError
+
+console = Console()
+
+Source = Annotated[
+    str, typer.Argument(help="A data set's name, a video, a folder of videos, or an array file.")
+]
+Run = Annotated[
+    str, typer.Argument(help="A run folder, a weights folder, or a model such as persistence.")
+]
+Split = Annotated[str, typer.Option(help="train, validation or test.")]
+Root = Annotated[
+    Path | None,
+    typer.Option(help="Folder with the files of a data set, such as MNIST."),
+]
+Past = Annotated[int | None, typer.Option(help="Frames given, M.")]
+Future = Annotated[int | None, typer.Option(help="Frames to forecast, N.")]
+Size = Annotated[str | None, typer.Option(help="Scale frames to this side, or to H,W.")]
+Grey = Annotated[bool | None, typer.Option("--grey", help="Drop the colours.")]
+Every = Annotated[int | None, typer.Option(help="Take every k-th frame.")]
+Stride = Annotated[int | None, typer.Option(help="Frames from one window to the next.")]
+Axes = Annotated[str | None, typer.Option(help="Order of an array's axes, such as TNHW.")]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Any setting, such as model.hidden=64,64. Repeatable."),
+]
+
+
+def given(**values: object) -> dict[str, Any]:
+    """The options that were typed.
+
+    >>> given(past=None, future=0)
+    {'future': 0}
+    """
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def data_settings(
+    past: int | None,
+    future: int | None,
+    root: Path | None,
+    size: str | None,
+    grey: bool | None,
+    every: int | None,
+    stride: int | None,
+    axes: str | None,
+) -> dict[str, Any]:
+    """The typed options of a data set as settings.
+
+    Raises:
+        InputError: the size is not one.
+    """
+    return given(
+        past=past,
+        future=future,
+        root=root and str(root),
+        size=parse_size(size),
+        grey=grey,
+        every=every,
+        stride=stride,
+        axes=axes,
+    )
+
+
+def sections(sets: list[str] | None, **typed: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Settings by section, from options and from `--set section.key=value`.
+
+    Raises:
+        InputError: a `--set` is not of that form, or names no section.
+    """
+    merged: dict[str, dict[str, Any]] = {"model": {}, "data": {}, "train": {}}
+    for name, values in typed.items():
+        merged[name].update(values)
+    for item in sets or []:
+        path, equals, value = item.partition("=")
+        section, dot, key = path.partition(".")
+        if not (equals and dot and key and section in merged):
+            fix = "write model.KEY=VALUE, data.KEY=VALUE or train.KEY=VALUE"
+            raise InputError(f"--set {item}", "is not a setting", fix)
+        merged[section][key] = value
+    return merged
+
+
+def parse_size(size: str | None) -> int | tuple[int, int] | None:
+    """`64` or `48,64` (height, width).
+
+    Raises:
+        InputError: it is neither.
+    """
+    if size is None:
+        return None
+    parts = size.replace("x", ",").split(",")
+    if len(parts) > 2 or not all(part.isdigit() and int(part) > 0 for part in parts):
+        raise InputError(f"--size {size}", "is not a size", "give 64, or height and width: 48,64")
+    numbers = [int(part) for part in parts]
+    return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])

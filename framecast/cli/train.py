@@ -1,0 +1,127 @@
+"""`framecast train | demo`."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from framecast.cli.options import (
+    Axes,
+    Every,
+    Future,
+    Grey,
+    Past,
+    Root,
+    Sets,
+    Size,
+    Stride,
+    console,
+    data_settings,
+    given,
+    sections,
+)
+
+if TYPE_CHECKING:
+    from framecast.models.forecaster import Forecaster
+    from framecast.train.loop import Progress as News
+
+Out = Annotated[Path, typer.Option("--out", "-o", help="Run folder, new.")]
+
+
+def train(
+    source: Annotated[
+        str | None,
+        typer.Argument(help="A data set's name, a video, a folder of videos, or an array file."),
+    ] = None,
+    out: Out = Path("runs/latest"),
+    model: Annotated[str | None, typer.Option(help="A model's name.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="A .toml file, or quick, demo, tutorial.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Updates of the weights.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Time for everything.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of weights, order and sampling.")] = None,
+    past: Past = None,
+    future: Future = None,
+    root: Root = None,
+    size: Size = None,
+    grey: Grey = None,
+    every: Every = None,
+    stride: Stride = None,
+    axes: Axes = None,
+    sets: Sets = None,
+) -> None:
+    """Train a model. The run folder gets weights, log, curves and sample forecasts.
+
+    Example: framecast train moving_digits --recipe quick --minutes 10 --out runs/x
+    """
+    started = time.monotonic()
+    from framecast.train import train as run
+
+    typed = sections(
+        sets,
+        data=data_settings(past, future, root, size, grey, every, stride, axes),
+        train=given(epochs=epochs, steps=steps, minutes=minutes, seed=seed),
+    )
+    with Bar() as bar:
+        run(
+            source,
+            out,
+            model=model,
+            recipe=recipe,
+            settings=typed,
+            watches=[bar.watch],
+            started=started,
+        )
+    console.print(f"[green]{out}[/green]: best validation MSE {bar.best:.2f}", soft_wrap=True)
+    console.print(f"Next: framecast evaluate {out} {source or 'DATA'}", soft_wrap=True)
+
+
+def demo(out: Out = Path("runs/demo")) -> None:
+    """Do the whole job on drawn digits: data, training, scores, forecast, report.
+
+    Example: framecast demo
+    """
+    from framecast.demo import demo as run
+
+    with Bar() as bar:
+        result = run(out, bar.watch)
+    for path in result.paths:
+        console.print(f"[green]{path}[/green]", soft_wrap=True)
+    console.print(result.verdict)
+
+
+class Bar:
+    """The progress bar of a training run."""
+
+    def __init__(self) -> None:
+        columns = (
+            TextColumn("training"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TextColumn("{task.fields[said]}"),
+            TimeRemainingColumn(),
+        )
+        self.progress = Progress(*columns, console=console)
+        self.task = self.progress.add_task("training", total=1.0, said="")
+        self.best = float("inf")
+
+    def __enter__(self) -> "Bar":
+        self.progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.progress.stop()
+
+    def watch(self, model: "Forecaster", news: "News") -> None:
+        """Show a step."""
+        if news.validation_mse is not None:
+            self.best = min(self.best, news.validation_mse)
+        parts = [f"step {news.step}", f"loss {news.loss:.4f}"]
+        if self.best < float("inf"):
+            parts.append(f"validation MSE {self.best:.1f}")
+        parts.append(f"{news.frames_per_second:.0f} frames/s")
+        if news.skipped:
+            parts.append(f"{news.skipped} steps skipped")
+        self.progress.update(self.task, completed=news.share, said=" · ".join(parts))

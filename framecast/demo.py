@@ -1,0 +1,64 @@
+"""The whole job on drawn digits, in minutes: data, training, scores, forecast, report."""
+
+import json
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from framecast import plot
+from framecast.checkpoint import CONFIG, write_atomic
+from framecast.data import open_data
+from framecast.errors import InputError
+from framecast.evaluate import evaluate_run
+from framecast.forecast import rollout
+from framecast.report import write_report
+from framecast.train import train
+from framecast.train.config import read_recipe
+from framecast.train.loop import Watch
+
+SEQUENCES = 200  # enough for intervals of a few per cent, in seconds
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the demo wrote, and what it found."""
+
+    paths: list[Path]
+    verdict: str
+
+
+def demo(out: Path, watch: Watch, minutes: float | None = None) -> Demo:
+    """Train the demo recipe, evaluate, forecast and report.
+
+    Args:
+        out: run folder; an earlier demo there is replaced.
+        watch: called after each training step.
+        minutes: time for training; by default what the recipe says.
+
+    Raises:
+        InputError: `out` holds something else than a demo, or cannot be written.
+    """
+    _clear(out)
+    settings = {"train": {"minutes": minutes}} if minutes else {}
+    model = train(out=out, recipe="demo", settings=settings, watches=[watch], started=time.monotonic())
+    scores = evaluate_run(str(out), "moving_digits", {}, limit=SEQUENCES, plots=out)
+    write_atomic(out / "scores.json", json.dumps(scores.to_json(), indent=2).encode())
+    data = open_data("moving_digits", read_recipe("demo")["data"] | {"name": None})
+    window_BTCHW = data.test.batch(np.arange(1))
+    past, truth = window_BTCHW[:, : model.task.past], window_BTCHW[:, model.task.past :]
+    future = rollout(model, past, truth.shape[1])
+    gif = plot.side_by_side_gif(past[0], truth[0], future[0], out / "forecast.gif")
+    report = write_report(out, scores.to_json(), out / "report.html")
+    return Demo([gif, out / "scores.json", report], scores.verdict())
+
+
+def _clear(out: Path) -> None:
+    """Remove an earlier demo; anything else stays and is refused."""
+    if not (out / CONFIG).exists():
+        return
+    if not (out / "report.html").exists():
+        raise InputError(out, "holds a run that is no demo", "choose another --out")
+    shutil.rmtree(out)

@@ -1,0 +1,82 @@
+"""ConvLSTM: an LSTM whose matrix products are convolutions.
+
+Paper: Shi et al., NeurIPS 2015, arXiv:1506.04214.
+Differs: one stack reads and forecasts (a forecast frame is fed back as the next input) instead of
+an encoder and a forecaster; no peepholes; the forget gate starts open. As in the paper, frames are
+cut into patches, and a 1×1 convolution reads the hidden maps of all layers.
+Shapes: B batch, T frames, C channels, P = C × patch² pixels of a patch, D hidden, H height, W width.
+"""
+
+from typing import ClassVar, Literal, Self
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from framecast.layers.conv_lstm import ConvLSTMLayer, Norm
+from framecast.models.forecaster import Recurrent, RecurrentConfig, State, Task
+
+
+class ConvLSTMConfig(RecurrentConfig):
+    """Settings of `ConvLSTM`."""
+
+    hidden: tuple[int, ...] = Field((64, 64), min_length=1, description="channels, one per layer")
+    kernel: tuple[int, ...] = Field((5,), min_length=1, description="odd; one for all, or one each")
+    patch: Literal[1, 2, 4, 8] = Field(4, description="side of the square of pixels in one position")
+    norm: Norm = Field("none", description="of the gates: none, layer or group")
+    output: Literal["linear", "sigmoid"] = Field("linear", description="sigmoid keeps [0, 1]")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if any(not 1 <= width <= 4096 for width in self.hidden):
+            raise ValueError("hidden channels lie between 1 and 4096")
+        if any(size % 2 == 0 or not 1 <= size <= 31 for size in self.kernel):
+            raise ValueError("kernels are odd and between 1 and 31")
+        if len(self.kernel) not in (1, len(self.hidden)):
+            raise ValueError("give one kernel for all layers, or one for each")
+        if self.loss == "bce" and self.output == "linear":
+            raise ValueError("loss=bce needs output=sigmoid")
+        return self
+
+    @property
+    def kernels(self) -> tuple[int, ...]:
+        """One kernel size per layer."""
+        return self.kernel if len(self.kernel) > 1 else self.kernel * len(self.hidden)
+
+
+class ConvLSTM(Recurrent):
+    """A stack of ConvLSTM layers on patches. Any past, any horizon, any multiple of the patch."""
+
+    Config = ConvLSTMConfig
+    paper: ClassVar[str] = "Shi et al., NeurIPS 2015, arXiv:1506.04214"
+
+    def __init__(self, config: ConvLSTMConfig, task: Task) -> None:
+        super().__init__(config, task)
+        self.multiple = config.patch
+        pixels = task.channels * config.patch**2
+        self.layers = nn.ModuleList(
+            ConvLSTMLayer(inputs, hidden, kernel, config.norm)
+            for inputs, hidden, kernel in zip(
+                (pixels, *config.hidden), config.hidden, config.kernels, strict=False
+            )
+        )
+        self.head = nn.Conv2d(sum(config.hidden), pixels, 1)
+
+    def next_frames(self, frames_BTCHW: Tensor, state: State = None) -> tuple[Tensor, State]:
+        """Read all frames layer by layer, so that each layer sees them in one convolution."""
+        below_BTDHW = F.pixel_unshuffle(frames_BTCHW, self.config.patch)
+        hidden, states = [], []
+        for layer, before in zip(self.layers, state or [None] * len(self.layers), strict=True):
+            below_BTDHW, after = layer(below_BTDHW, before)
+            hidden.append(below_BTDHW)
+            states.append(after)
+        all_BTDHW = torch.cat(hidden, dim=2)
+        next_BTPHW = self.head(all_BTDHW.flatten(0, 1)).unflatten(0, all_BTDHW.shape[:2])
+        next_BTCHW = F.pixel_shuffle(next_BTPHW, self.config.patch)
+        return torch.sigmoid(next_BTCHW) if self.config.output == "sigmoid" else next_BTCHW, states
+
+    def step(self, frame_BCHW: Tensor, state: State) -> tuple[Tensor, State]:
+        """Read one frame, forecast the next."""
+        next_B1CHW, state = self.next_frames(frame_BCHW[:, None], state)
+        return next_B1CHW[:, 0], state

@@ -1,0 +1,102 @@
+"""Settings of training, and how recipe and typed settings make them."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from framecast.errors import InputError
+from framecast.settings import Settings
+
+LENGTHS = ("epochs", "steps", "minutes")
+SECTIONS = ("model", "data", "train")
+
+
+class TrainConfig(Settings):
+    """How to train. One of epochs, steps and minutes says how long; without any, 20 epochs."""
+
+    epochs: int | None = Field(None, ge=1, description="passes over the training windows")
+    steps: int | None = Field(None, ge=1, description="updates of the weights")
+    minutes: float | None = Field(None, gt=0, description="time for everything, set-up included")
+    batch: int = Field(16, ge=1, description="windows per update, over all processes")
+    optimizer: Literal["adam", "adamw"] = Field("adamw", description="update rule")
+    learning_rate: float = Field(1e-3, gt=0, le=10, description="at its highest")
+    weight_decay: float = Field(0.0, ge=0, le=10, description="decoupled, for adamw")
+    schedule: Literal["constant", "cosine", "one_cycle", "plateau"] = Field(
+        "cosine", description="course of the learning rate"
+    )
+    warmup: float = Field(0.05, ge=0, lt=1, description="share of a cosine course spent rising")
+    plateau_patience: int = Field(5, ge=1, description="validations without gain before a cut")
+    plateau_factor: float = Field(0.1, gt=0, lt=1, description="of each cut")
+    early_stopping: int = Field(0, ge=0, description="validations without gain; 0 never stops early")
+    monitor: Literal["mse", "loss"] = Field("mse", description="validation score that decides")
+    clip_norm: float = Field(1.0, ge=0, description="largest gradient norm; 0 for no limit")
+    ema: float = Field(0.0, ge=0, lt=1, description="decay of averaged weights; 0 for none")
+    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="of convolutions")
+    seed: int = Field(0, ge=0, lt=2**31, description="of weights, order and sampling")
+    validations: int = Field(10, ge=1, description="per run; with epochs, one after each instead")
+    validation_windows: int = Field(256, ge=1, description="at most so many per validation")
+    tensorboard: bool = Field(False, description="also write TensorBoard events")
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        given = [key for key in LENGTHS if getattr(self, key) is not None]
+        if len(given) > 1:
+            raise ValueError(f"give one of {', '.join(given)}")
+        return self if given else self.model_copy(update={"epochs": 20})
+
+
+def find_recipe(recipe: str | Path) -> Path:
+    """A recipe by path, or by its name among those that come with framecast.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    package = Path(__file__).parent.parent
+    shipped = next(d for d in (package / "recipes", package.parent / "recipes") if d.is_dir())
+    for path in (Path(recipe), shipped / Path(recipe).name, shipped / f"{recipe}.toml"):
+        if path.is_file():
+            return path
+    names = ", ".join(sorted(path.stem for path in shipped.glob("*.toml")))
+    raise InputError(recipe, "is not a recipe", f"give a .toml file, or one of {names}")
+
+
+def read_recipe(recipe: str | Path) -> dict[str, dict[str, Any]]:
+    """The sections of a recipe; those that it leaves out are empty.
+
+    Raises:
+        InputError: the file is missing, is not TOML, or has an unknown section.
+    """
+    path = find_recipe(recipe)
+    try:
+        content = tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(path, f"is not TOML ({error})", "mend that line") from None
+    for name, section in content.items():
+        if name not in SECTIONS or not isinstance(section, dict):
+            raise InputError(path, f"has no use for '{name}'", f"sections are {', '.join(SECTIONS)}")
+    return {name: content.get(name, {}) for name in SECTIONS}
+
+
+def merge(
+    recipe: Mapping[str, Mapping[str, Any]], typed: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """What was typed wins over the recipe; a typed length replaces the recipe's, whatever its unit.
+
+    A typed `name` that differs from the recipe's drops the settings that the recipe has for the
+    other model or data set.
+
+    >>> merge({"train": {"epochs": 9, "batch": 4}}, {"train": {"minutes": 1}})["train"]
+    {'batch': 4, 'minutes': 1}
+    """
+    merged = {}
+    for name in SECTIONS:
+        base, over = dict(recipe.get(name, {})), typed.get(name, {})
+        if any(key in over for key in LENGTHS):
+            base = {key: value for key, value in base.items() if key not in LENGTHS}
+        if "name" in base and over.get("name", base["name"]) != base["name"]:
+            base = {}
+        merged[name] = base | dict(over)
+    return merged

@@ -1,0 +1,243 @@
+"""The training loop.
+
+Shapes: B batch, M past frames, N future frames, C channels, H height, W width.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from framecast.data.windows import Dataset, Windows
+from framecast.errors import InputError
+from framecast.forecast import rollout
+from framecast.metrics import METRICS
+from framecast.models.forecaster import Forecaster
+from framecast.train.config import TrainConfig
+from framecast.train.optimizer import build_optimizer
+from framecast.train.precision import settle_precision
+from framecast.train.processes import Processes
+from framecast.train.schedule import Budget, Patience, learning_rate
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the loop tells its caller after each step."""
+
+    step: int
+    share: float
+    loss: float
+    learning_rate: float
+    frames_per_second: float
+    skipped: int
+    validation_mse: float | None = None
+    best: bool = False
+
+
+Watch = Callable[[Forecaster, Progress], None]
+
+
+class Sampler:
+    """Which windows make up which batch: a pure function of seed and step, so that a run can resume.
+
+    A finite split is shuffled anew for each epoch; an endless one never repeats a window.
+    """
+
+    def __init__(self, windows: Windows, batch: int, seed: int) -> None:
+        self.windows, self.seed = windows, seed
+        self.batch = batch if windows.endless else min(batch, len(windows))
+        self.steps_per_epoch = max(1, len(windows) // self.batch)
+        self._epoch, self._order = -1, np.arange(0)
+
+    def indices(self, step: int) -> NDArray[np.int64]:
+        """Indices of the global batch of this step."""
+        if self.windows.endless:
+            return np.arange(step * self.batch, (step + 1) * self.batch)
+        epoch, position = divmod(step, self.steps_per_epoch)
+        if epoch != self._epoch:
+            order = np.random.default_rng((self.seed, epoch)).permutation(len(self.windows))
+            self._epoch, self._order = epoch, order
+        return self._order[position * self.batch : (position + 1) * self.batch]
+
+
+class Objective(nn.Module):
+    """The loss as a module, so that data-parallel training sees a forward pass."""
+
+    def __init__(self, model: Forecaster, mixed: bool) -> None:
+        super().__init__()
+        self.model, self.mixed = model, mixed
+
+    def forward(self, window_BTCHW: Tensor, progress: float) -> Tensor:
+        """Loss of one batch of windows of past + future frames."""
+        past = self.model.task.past
+        with torch.autocast(window_BTCHW.device.type, torch.bfloat16, enabled=self.mixed):
+            return self.model.loss(window_BTCHW[:, :past], window_BTCHW[:, past:], progress)
+
+
+class Trainer:
+    """Everything that one run holds, and its steps in the order in which they happen."""
+
+    def __init__(
+        self, model: Forecaster, data: Dataset, config: TrainConfig, processes: Processes
+    ) -> None:
+        self.config, self.processes, self.data = config, processes, data
+        self.model = model.to(processes.device)
+        self.objective: nn.Module = Objective(self.model, mixed=config.precision == "bf16")
+        if processes.size > 1:
+            self.objective = DistributedDataParallel(self.objective)
+        self.optimizer = build_optimizer(self.model, config)
+        self.sampler = Sampler(data.train, config.batch, config.seed)
+        self.average = (
+            AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=True)
+            if config.ema
+            else None
+        )
+        self.patience = Patience(config)
+        self.skipped = self.skipped_in_a_row = 0
+
+    @property
+    def judged(self) -> Forecaster:
+        """The weights that validation sees and that are kept: averaged ones where there are some."""
+        return self.average.module if self.average else self.model
+
+    def step(self, step: int, progress: float) -> tuple[Tensor, float]:
+        """Update the weights once. Returns the loss and the learning rate."""
+        index_B = self.processes.share(torch.from_numpy(self.sampler.indices(step)))
+        window_BTCHW = self.data.train.batch(index_B.numpy()).to(self.processes.device)
+        rate = learning_rate(self.config, progress) * self.patience.factor
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad()
+        loss = self.objective(window_BTCHW, progress)
+        loss.backward()
+        limit = self.config.clip_norm or float("inf")
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+        if self._usable(norm):
+            self.optimizer.step()
+            if self.average:
+                self.average.update_parameters(self.model)
+        return loss.detach(), rate
+
+    def _usable(self, norm: Tensor) -> bool:
+        """A non-finite gradient changes nothing; ten in a row end the run."""
+        if torch.isfinite(norm):
+            self.skipped_in_a_row = 0
+            return True
+        self.skipped, self.skipped_in_a_row = self.skipped + 1, self.skipped_in_a_row + 1
+        if self.skipped_in_a_row == 10:
+            fix = "lower train.learning_rate, or set train.clip_norm"
+            raise InputError("the training", "gave NaN or infinite gradients ten times", fix)
+        return False
+
+    def validate(self) -> tuple[float, float]:
+        """MSE of free-running forecasts (sum over a frame), and the score that is monitored."""
+        model, windows = self.judged.eval(), self.data.validation
+        past, future = model.task.past, model.task.future
+        mse, losses = METRICS["mse"](), []
+        for window_BTCHW in batches(windows, self.config.validation_windows, self.config.batch):
+            known, truth = window_BTCHW[:, :past], window_BTCHW[:, past:]
+            mse.update(rollout(model, known, future, clip=False), truth)
+            if self.config.monitor == "loss":
+                with torch.no_grad():
+                    device = self.processes.device
+                    loss = model.loss(known.to(device), truth.to(device), progress=1.0)
+                losses.append(loss.item() * len(window_BTCHW))
+        self.model.train()
+        score = float(mse.compute().mean())
+        return score, sum(losses) / len(mse.values_SN) if losses else score
+
+
+def batches(windows: Windows, limit: int, batch: int) -> Iterator[Tensor]:
+    """The first `limit` windows, evenly spread over a finite split, in batches: window_BTCHW."""
+    count = min(limit, len(windows))
+    index = np.linspace(0, len(windows) - 1, count).astype(np.int64)
+    for start in range(0, count, batch):
+        yield windows.batch(index[start : start + batch])
+
+
+def fit(
+    model: Forecaster,
+    data: Dataset,
+    config: TrainConfig,
+    watch: Watch,
+    *,
+    processes: Processes | None = None,
+    started: float | None = None,
+) -> None:
+    """Train a model.
+
+    Args:
+        model: trained in place.
+        data: its `train` and `validation` splits are used, never `test`.
+        config: how, and how long.
+        watch: called after each step with the weights worth keeping and how it goes; a validation
+            has taken place where `validation_mse` is set, and `best` says that it was the best.
+        processes: the group that trains together; by default what torchrun's environment says.
+        started: clock reading from which `config.minutes` counts; by default now.
+
+    Raises:
+        InputError: the batch cannot be shared among the processes, or gradients stay non-finite.
+    """
+    started = time.monotonic() if started is None else started
+    torch.manual_seed(config.seed)
+    model.calibrate(batches(data.train, 2048, 64))
+    processes = processes or Processes.start()
+    config = settle_precision(config, processes)
+    trainer = Trainer(model, data, config, processes)
+    budget = Budget.of(config, trainer.sampler.steps_per_epoch, started)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        watch(model, Progress(0, 1.0, 0.0, 0.0, 0.0, 0, trainer.validate()[0], best=True))
+        return
+    model.train()
+    due = Due(config, trainer.sampler.steps_per_epoch)
+    news = Progress(0, 0.0, 0.0, 0.0, 0.0, 0)
+    try:
+        while news.share < 1.0 and not trainer.patience.exhausted:
+            news = _step(trainer, budget, news)
+            if due(news.step, news.share):
+                news = _validated(trainer, budget, news)
+            watch(trainer.judged, news)
+    except KeyboardInterrupt:
+        watch(trainer.judged, _validated(trainer, budget, news))
+        raise
+
+
+def _step(trainer: Trainer, budget: Budget, last: Progress) -> Progress:
+    before = time.monotonic()
+    loss, rate = trainer.step(last.step, last.share)
+    seconds = time.monotonic() - before
+    budget.step_seconds = max(0.9 * budget.step_seconds, seconds)
+    task = trainer.model.task
+    speed = trainer.sampler.batch * (task.past + task.future) / seconds
+    share = trainer.processes.agree(budget.progress(last.step + 1))
+    return Progress(last.step + 1, share, loss.item(), rate, speed, trainer.skipped)
+
+
+def _validated(trainer: Trainer, budget: Budget, news: Progress) -> Progress:
+    before = time.monotonic()
+    mse, score = trainer.validate()
+    budget.reserve_for(time.monotonic() - before)
+    best = trainer.patience.improved(trainer.processes.agree(score))
+    return Progress(**{**vars(news), "validation_mse": mse, "best": best})
+
+
+class Due:
+    """When to validate: after each epoch, or a fixed number of times per run; always at the end."""
+
+    def __init__(self, config: TrainConfig, steps_per_epoch: int) -> None:
+        self.every = steps_per_epoch if config.epochs else None
+        self.validations, self.done = config.validations, 0
+
+    def __call__(self, step: int, share: float) -> bool:
+        """True when a validation is due after this step."""
+        if self.every:
+            return step % self.every == 0 or share >= 1
+        due = share >= (self.done + 1) / self.validations or share >= 1
+        self.done = int(share * self.validations) if due else self.done
+        return due

@@ -1,0 +1,159 @@
+"""The loop: it learns, keeps the best, keeps time, and is the same with any number of processes."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.multiprocessing as mp
+from torch.nn.parallel import DistributedDataParallel
+
+from framecast.data import open_data
+from framecast.errors import InputError
+from framecast.models import build_model
+from framecast.models.forecaster import Task
+from framecast.train import TrainConfig, fit
+from framecast.train.loop import Due, Objective, Sampler, Trainer
+from framecast.train.processes import Processes
+
+TASK = Task(1, 32, 32, past=3, future=3)
+DATA = {"past": 3, "future": 3, "canvas": 32, "digits": 1, "validation": 8, "epoch": 64}
+MODEL = {"hidden": (8,), "kernel": (3,)}
+
+
+def run(config: TrainConfig, **model: object) -> tuple[list, torch.nn.Module]:
+    torch.manual_seed(0)
+    forecaster = build_model("conv_lstm", MODEL | model, TASK)
+    news = []
+    data = open_data("moving_digits", DATA)
+    fit(forecaster, data, config, lambda _, now: news.append(now))
+    return news, forecaster
+
+
+def test_it_learns() -> None:
+    config = TrainConfig(steps=40, batch=8, learning_rate=1e-2, validation_windows=8, validations=2)
+    news, _ = run(config)
+    scores = [now.validation_mse for now in news if now.validation_mse is not None]
+    assert len(scores) == 2
+    assert scores[-1] < 0.9 * scores[0] or scores[-1] < 60
+    assert np.mean([now.loss for now in news[-5:]]) < 0.8 * news[0].loss
+
+
+def test_same_seed_same_bits() -> None:
+    config = TrainConfig(steps=3, batch=4, validation_windows=2, ema=0.9)
+    (first, one), (second, two) = run(config), run(config)
+    assert [now.loss for now in first] == [now.loss for now in second]
+    for a, b in zip(one.parameters(), two.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_minutes_end_in_time_and_anneal_to_the_end() -> None:
+    started = time.monotonic()
+    news, _ = run(TrainConfig(minutes=0.1, batch=2, validation_windows=2, learning_rate=1e-3))
+    assert time.monotonic() - started < 6.0
+    assert news[-1].share == 1
+    assert news[-1].validation_mse is not None
+    assert news[-1].learning_rate < 0.5e-3
+
+
+def test_nan_changes_no_weight_and_ends_the_run() -> None:
+    forecaster = build_model("conv_lstm", MODEL, TASK)
+    forecaster.loss = lambda *_, **__: forecaster.head.weight.sum() * float("nan")
+    before = {key: value.clone() for key, value in forecaster.state_dict().items()}
+    data = open_data("moving_digits", DATA)
+    seen = []
+    with pytest.raises(InputError, match="ten times: lower train.learning_rate"):
+        fit(forecaster, data, TrainConfig(steps=30, batch=2), lambda _, now: seen.append(now))
+    assert [now.skipped for now in seen] == list(range(1, 10))
+    assert all(torch.equal(before[key], value) for key, value in forecaster.state_dict().items())
+
+
+def test_early_stopping_ends_the_run() -> None:
+    config = TrainConfig(
+        steps=40, validations=40, early_stopping=2, learning_rate=1e-12, batch=2,
+        validation_windows=2, schedule="constant", ema=0.999999,
+    )  # fmt: skip
+    news, _ = run(config)
+    assert len(news) < 40
+
+
+def test_ctrl_c_validates_and_hands_over_the_weights() -> None:
+    forecaster = build_model("conv_lstm", MODEL, TASK)
+    seen = []
+
+    def watch(_: object, now: object) -> None:
+        seen.append(now)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+
+    config = TrainConfig(steps=30, batch=2, validation_windows=2)
+    with pytest.raises(KeyboardInterrupt):
+        fit(forecaster, open_data("moving_digits", DATA), config, watch)
+    assert seen[-1].validation_mse is not None
+    assert seen[-1].best
+
+
+def test_sampler_covers_a_finite_split_once_per_epoch_in_new_order() -> None:
+    windows = open_data("moving_digits", DATA).validation
+    sampler = Sampler(windows, batch=4, seed=1)
+    epochs = [np.concatenate([sampler.indices(2 * e + i) for i in range(2)]) for e in range(2)]
+    assert [sorted(epoch) for epoch in epochs] == [list(range(8))] * 2
+    assert not np.array_equal(*epochs)
+    assert np.array_equal(Sampler(windows, 4, 1).indices(3), sampler.indices(3))
+
+
+def test_sampler_never_repeats_an_endless_split() -> None:
+    sampler = Sampler(open_data("moving_digits", DATA).train, batch=4, seed=1)
+    seen = np.concatenate([sampler.indices(step) for step in range(50)])
+    assert len(set(seen)) == 200
+
+
+def test_validations_are_due_at_equal_shares_and_at_the_end() -> None:
+    due = Due(TrainConfig(steps=10, validations=4), steps_per_epoch=3)
+    assert [step for step in range(1, 11) if due(step, step / 10)] == [3, 5, 8, 10]
+    due = Due(TrainConfig(epochs=3), steps_per_epoch=3)
+    assert [step for step in range(1, 10) if due(step, step / 9)] == [3, 6, 9]
+
+
+def test_a_batch_that_does_not_divide_is_refused() -> None:
+    with pytest.raises(InputError, match="give a multiple of 2"):
+        Processes(0, 2, torch.device("cpu")).share(torch.arange(5))
+
+
+def test_average_is_what_validation_sees() -> None:
+    data, config = open_data("moving_digits", DATA), TrainConfig(steps=3, batch=2, ema=0.5)
+    trainer = Trainer(build_model("conv_lstm", MODEL, TASK), data, config, Processes.start())
+    for step in range(3):
+        trainer.step(step, 0.5)
+    pairs = zip(trainer.judged.parameters(), trainer.model.parameters(), strict=True)
+    assert all(not torch.equal(a, b) for a, b in pairs)
+
+
+def _gradients(rank: int, size: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    if size > 1:
+        torch.distributed.init_process_group(
+            "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=size
+        )
+    torch.manual_seed(0)
+    model = build_model("conv_lstm", MODEL, TASK)
+    objective = Objective(model, mixed=False)
+    objective = DistributedDataParallel(objective) if size > 1 else objective
+    index = Processes(rank, size, torch.device("cpu")).share(torch.arange(4))
+    windows = open_data("moving_digits", DATA).train
+    torch.manual_seed(1)
+    objective(windows.batch(index.numpy()), progress=0.2).backward()
+    grads = {name: p.grad for name, p in model.named_parameters()}
+    torch.save(grads, Path(folder, f"{size}_{rank}.pt"))
+    if size > 1:
+        torch.distributed.destroy_process_group()
+
+
+def test_two_processes_give_the_gradients_of_one(tmp_path: Path) -> None:
+    _gradients(0, 1, str(tmp_path))
+    mp.spawn(_gradients, args=(2, str(tmp_path)), nprocs=2)
+    one, left, right = (torch.load(tmp_path / name) for name in ("1_0.pt", "2_0.pt", "2_1.pt"))
+    for name, grad in one.items():
+        assert torch.equal(left[name], right[name])
+        torch.testing.assert_close(left[name], grad, atol=1e-6, rtol=1e-5)

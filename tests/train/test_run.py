@@ -1,0 +1,183 @@
+"""From a data set's name to a run folder and back."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import framecast
+from framecast import checkpoint
+from framecast.errors import InputError
+
+TINY = {
+    "data": {"past": 3, "future": 3, "canvas": 32, "digits": 1, "validation": 4},
+    "model": {"hidden": "4", "kernel": "3"},
+    "train": {"steps": 12, "batch": 2, "validation_windows": 2, "validations": 2},
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "x"
+    framecast.train("moving_digits", folder, settings=TINY)
+    return folder
+
+
+def test_the_folder_holds_what_is_promised(run: Path) -> None:
+    names = {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()}
+    assert names == {
+        "config.json", "model.safetensors", "log.csv", "curves.png", "environment.json",
+        "samples/step_000006.gif", "samples/step_000012.gif",
+    }  # fmt: skip
+    config = json.loads((run / "config.json").read_text())
+    assert config["model"]["hidden"] == [4]
+    assert config["data"]["canvas"] == [32, 32]
+    assert config["train"]["steps"] == 12
+    assert config["train"]["precision"] in ("fp32", "bf16")
+    assert config["task"] == {"channels": 1, "height": 32, "width": 32, "past": 3, "future": 3}
+    environment = json.loads((run / "environment.json").read_text())
+    assert set(environment["data"]) == {"train", "validation", "test"}
+    assert environment["versions"]["torch"] == torch.__version__
+
+
+def test_the_log_has_a_row_every_ten_steps_and_at_validations(run: Path) -> None:
+    rows = list(csv.DictReader((run / "log.csv").open()))
+    assert [row["step"] for row in rows] == ["6", "10", "12"]
+    assert [bool(row["validation_mse"]) for row in rows] == [True, False, True]
+
+
+def test_loading_gives_the_same_forecast(run: Path) -> None:
+    past = torch.rand(1, 3, 1, 32, 32)
+    with torch.no_grad():
+        one, two = framecast.load(run)(past, 2), framecast.load(str(run))(past, 2)
+    assert torch.equal(one, two)
+
+
+def test_a_second_run_does_not_overwrite_the_first(run: Path) -> None:
+    with pytest.raises(InputError, match="holds a run already"):
+        framecast.train("moving_digits", run, settings=TINY)
+
+
+def test_a_recipe_and_typed_settings_together(tmp_path: Path) -> None:
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(
+        '[model]\nname = "conv_lstm"\nhidden = [2]\n[data]\nname = "moving_digits"\n'
+        "canvas = 32\nvalidation = 2\n[train]\nepochs = 100\nbatch = 1\nvalidation_windows = 1\n"
+    )
+    typed = {"train": {"steps": 1}, "data": {"past": 2, "future": 2}}
+    model = framecast.train(out=tmp_path / "run", recipe=recipe, settings=typed)
+    assert (model.config.hidden, model.task.past) == ((2,), 2)
+
+
+def test_mean_frame_is_learnt_without_steps(tmp_path: Path) -> None:
+    model = framecast.train(
+        "moving_digits", tmp_path / "mean", model="mean_frame", settings={"data": TINY["data"]}
+    )
+    assert 0.05 < model.mean_CHW.mean() < 0.3
+    assert not (tmp_path / "mean" / "curves.png").exists()
+
+
+def test_ctrl_c_leaves_a_run_that_loads(tmp_path: Path) -> None:
+    def watch(_: object, news: object) -> None:
+        if news.step == 2 and news.validation_mse is None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        framecast.train("moving_digits", tmp_path / "cut", settings=TINY, watches=[watch])
+    assert framecast.load(tmp_path / "cut").config.hidden == (4,)
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "says"),
+    [
+        ("model", {"hiden": 3}, "did you mean hidden"),
+        ("model", {"hidden": "0"}, "between 1 and 4096"),
+        ("model", {"kernel": "4"}, "kernels are odd"),
+        ("model", {"kernel": "3,3,3"}, "one kernel for all layers"),
+        ("model", {"loss": "bce"}, "needs output=sigmoid"),
+        ("data", {"axes": "TNHW"}, "data.axes is not a setting"),
+    ],
+)
+def test_wrong_settings_stop_before_a_folder_is_made(
+    tmp_path: Path, section: str, values: dict, says: str
+) -> None:
+    settings = TINY | {section: TINY[section] | values}
+    with pytest.raises(InputError, match=says):
+        framecast.train("moving_digits", tmp_path / "run", settings=settings)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unknown_model_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="did you mean conv_lstm"):
+        framecast.train("moving_digits", tmp_path / "run", model="convlstm")
+
+
+def test_bce_keeps_its_digits_under_autocast(tmp_path: Path) -> None:
+    model = TINY["model"] | {"loss": "bce", "output": "sigmoid"}
+    train = TINY["train"] | {"precision": "bf16", "steps": 1}
+    out = tmp_path / "run"
+    framecast.train("moving_digits", out, settings=TINY | {"model": model, "train": train})
+    assert checkpoint.read_config(out)["train"]["precision"] == "bf16"
+
+
+class TestDamage:
+    """A folder from elsewhere, or one that suffered, ends in one line."""
+
+    def copy(self, run: Path, to: Path) -> Path:
+        to.mkdir()
+        for name in ("config.json", "model.safetensors"):
+            (to / name).write_bytes((run / name).read_bytes())
+        return to
+
+    def test_no_folder(self, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match="neither a run folder nor a model"):
+            framecast.load(tmp_path / "nowhere")
+
+    @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"model": {"name": "conv_lstm"}}'])
+    def test_config(self, run: Path, tmp_path: Path, text: str) -> None:
+        folder = self.copy(run, tmp_path / "run")
+        (folder / "config.json").write_text(text)
+        with pytest.raises(InputError, match="is damaged"):
+            framecast.load(folder)
+
+    def test_weights_cut_short(self, run: Path, tmp_path: Path) -> None:
+        folder = self.copy(run, tmp_path / "run")
+        weights = (folder / "model.safetensors").read_bytes()
+        (folder / "model.safetensors").write_bytes(weights[:-10])
+        with pytest.raises(InputError, match="is damaged"):
+            framecast.load(folder)
+
+    def test_weights_missing(self, run: Path, tmp_path: Path) -> None:
+        folder = self.copy(run, tmp_path / "run")
+        (folder / "model.safetensors").unlink()
+        with pytest.raises(InputError, match="is missing"):
+            framecast.load(folder)
+
+    def test_weights_of_other_settings(self, run: Path, tmp_path: Path) -> None:
+        folder = self.copy(run, tmp_path / "run")
+        config = json.loads((folder / "config.json").read_text())
+        config["model"]["hidden"] = [5]
+        (folder / "config.json").write_text(json.dumps(config))
+        with pytest.raises(InputError, match="belongs to other settings"):
+            framecast.load(folder)
+
+    def test_untrained_model_by_name(self) -> None:
+        with pytest.raises(InputError, match="has to be trained first"):
+            framecast.load("conv_lstm")
+
+
+def test_a_full_disk_leaves_the_last_file_and_no_rest(tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "log.csv"
+    checkpoint.write_atomic(path, b"old")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(InputError, match="No space left on device"):
+        checkpoint.write_atomic(path, np.zeros(10).tobytes())
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,232 @@
+"""The network of the Keras tutorial on ConvLSTM, layer by layer as Keras computes it.
+
+Tutorial: A. Joshi, "Next-Frame Video Prediction with Convolutional LSTMs", Keras examples, 2021.
+Paper: Shi et al., NeurIPS 2015, arXiv:1506.04214, without peepholes, as in Keras' ConvLSTM2D.
+Differs: `head="causal"` (the default) moves the temporal kernel back by one frame, so that no
+output sees its own target; `head="tutorial"` keeps the look-ahead. The relu leaves the state
+unbounded, so a long rollout can grow; that is the tutorial's, and kept.
+Shapes: B batch, M past, N future, T any frames, K remembered frames, C channels, D hidden,
+H height, W width, X = B × T.
+"""
+
+from collections.abc import Callable
+from typing import Annotated, ClassVar, Literal, Self
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from framecast.models.forecaster import ForecasterConfig, Recurrent, State, Task
+
+Activation = Literal["relu", "tanh"]
+RecurrentActivation = Literal["sigmoid", "hard_sigmoid", "hard_sigmoid_keras2"]
+Filters = Annotated[int, Field(ge=1, le=1024)]
+Kernel = Annotated[int, Field(ge=1, le=31)]
+
+MOMENTUM, EPSILON = 0.99, 1e-3
+
+
+def hard_sigmoid_keras2(x: Tensor) -> Tensor:
+    """clip(0.2 x + 0.5, 0, 1): Keras 1 and 2. Keras 3's `hard_sigmoid` has slope 1/6 instead."""
+    return (0.2 * x + 0.5).clamp(0, 1)
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": F.relu,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "hard_sigmoid": F.hardsigmoid,
+    "hard_sigmoid_keras2": hard_sigmoid_keras2,
+}
+
+
+class KerasConvLSTMConfig(ForecasterConfig):
+    """Settings of `KerasConvLSTM`; the defaults are the tutorial's, but for the head."""
+
+    loss: Literal["mse", "mae", "mse_mae", "bce"] = Field(
+        "bce", description="what training minimises"
+    )
+    filters: tuple[Filters, ...] = Field(
+        (64, 64, 64), min_length=1, max_length=16, description="channels, one per layer"
+    )
+    kernels: tuple[Kernel, ...] = Field((5, 3, 1), description="odd, one per layer")
+    activation: Activation = Field("relu", description="of candidate and state")
+    recurrent_activation: RecurrentActivation = Field("sigmoid", description="of the three gates")
+    batch_norm: Literal["between", "every", "none"] = Field(
+        "between", description="after all layers but the last, after every one, or after none"
+    )
+    head: Literal["causal", "tutorial"] = Field(
+        "causal", description="output t sees hidden t-2 … t, or with look-ahead t-1 … t+1"
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if len(self.kernels) != len(self.filters):
+            raise ValueError("give one entry of filters and one of kernels for each layer")
+        if any(kernel % 2 == 0 for kernel in self.kernels):
+            raise ValueError("kernels are odd")
+        return self
+
+    @property
+    def normed(self) -> tuple[bool, ...]:
+        """For each layer, whether a batch norm follows it."""
+        last = len(self.filters) - 1
+        return tuple(
+            self.batch_norm == "every" or (self.batch_norm == "between" and layer < last)
+            for layer in range(last + 1)
+        )
+
+
+class Cell(nn.Module):
+    """A ConvLSTM2D layer with "same" padding. Order of gates: input, forget, candidate, output.
+
+    Args:
+        inputs: channels of the input.
+        filters: D, channels of hidden map and cell.
+        kernel: odd, so that H and W stay.
+        activation: of candidate and cell.
+        recurrent_activation: of the three gates.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        filters: int,
+        kernel: int,
+        activation: Activation = "relu",
+        recurrent_activation: RecurrentActivation = "sigmoid",
+    ) -> None:
+        super().__init__()
+        self.filters = filters
+        self.squash = ACTIVATIONS[activation]
+        self.open = ACTIVATIONS[recurrent_activation]
+        self.from_input = nn.Conv2d(inputs, 4 * filters, kernel, padding=kernel // 2)
+        self.from_hidden = nn.Conv2d(filters, 4 * filters, kernel, padding=kernel // 2, bias=False)
+        bias = self.from_input.bias
+        assert bias is not None
+        nn.init.xavier_uniform_(self.from_input.weight)
+        nn.init.orthogonal_(self.from_hidden.weight)
+        nn.init.zeros_(bias)
+        nn.init.ones_(bias.detach()[filters : 2 * filters])
+
+    def forward(
+        self, input_BTCHW: Tensor, state: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Read T frames: hidden_BTDHW, and the state (hidden_BDHW, cell_BDHW) after the last."""
+        batch, _, _, height, width = input_BTCHW.shape
+        gates_BTGHW = self.from_input(input_BTCHW.flatten(0, 1)).unflatten(0, (batch, -1))
+        if state is None:
+            zero_BDHW = input_BTCHW.new_zeros(batch, self.filters, height, width)
+            state = (zero_BDHW, zero_BDHW)
+        hidden_BDHW, cell_BDHW = state
+        outputs = []
+        for input_gates_BGHW in gates_BTGHW.unbind(1):
+            gates_BGHW = input_gates_BGHW + self.from_hidden(hidden_BDHW)
+            enter, keep, candidate, show = gates_BGHW.chunk(4, dim=1)
+            cell_BDHW = self.open(keep) * cell_BDHW + self.open(enter) * self.squash(candidate)
+            hidden_BDHW = self.open(show) * self.squash(cell_BDHW)
+            outputs.append(hidden_BDHW)
+        return torch.stack(outputs, dim=1), (hidden_BDHW, cell_BDHW)
+
+
+class BatchNorm(nn.Module):
+    """Batch norm over batch, time, height and width (Ioffe and Szegedy 2015, arXiv:1502.03167).
+
+    Not torch's own: that one averages unbiased variances for later use, Keras biased ones.
+    """
+
+    mean_D: Tensor
+    variance_D: Tensor
+
+    def __init__(self, filters: int) -> None:
+        super().__init__()
+        self.gamma_D = nn.Parameter(torch.ones(filters))
+        self.beta_D = nn.Parameter(torch.zeros(filters))
+        self.register_buffer("mean_D", torch.zeros(filters))
+        self.register_buffer("variance_D", torch.ones(filters))
+
+    def forward(self, hidden_BTDHW: Tensor) -> Tensor:
+        """Normalise: in training by this batch of whole sequences, else by what was remembered."""
+        hidden_XDHW = hidden_BTDHW.flatten(0, 1)
+        if self.training:
+            self._remember(hidden_XDHW.detach().float())
+        mean_D, variance_D = (None, None) if self.training else (self.mean_D, self.variance_D)
+        normal_XDHW = F.batch_norm(
+            hidden_XDHW, mean_D, variance_D, self.gamma_D, self.beta_D, self.training, eps=EPSILON
+        )
+        return normal_XDHW.view(hidden_BTDHW.shape)
+
+    def _remember(self, hidden_XDHW: Tensor) -> None:
+        variance_D, mean_D = torch.var_mean(hidden_XDHW, dim=(0, 2, 3), correction=0)
+        self.mean_D.lerp_(mean_D, 1 - MOMENTUM)
+        self.variance_D.lerp_(variance_D, 1 - MOMENTUM)
+
+
+class KerasConvLSTM(Recurrent):
+    """ConvLSTM2D layers with batch norm, and a Conv3D head. Any past, any horizon, any frame size.
+
+    At the defaults it has 746,689 parameters in Keras' count: 746,433 that learn, and the 256
+    running means and variances of the two batch norms, which are buffers here.
+    """
+
+    Config = KerasConvLSTMConfig
+    paper: ClassVar[str] = "Keras example, Joshi 2021; Shi et al., NeurIPS 2015, arXiv:1506.04214"
+
+    def __init__(self, config: KerasConvLSTMConfig, task: Task) -> None:
+        super().__init__(config, task)
+        inputs = (task.channels, *config.filters)
+        self.cells = nn.ModuleList(
+            Cell(width_in, width, kernel, config.activation, config.recurrent_activation)
+            for width_in, width, kernel in zip(inputs, config.filters, config.kernels, strict=False)
+        )
+        self.norms = nn.ModuleList(
+            BatchNorm(width) if normed else nn.Identity()
+            for width, normed in zip(config.filters, config.normed, strict=True)
+        )
+        self.head = nn.Conv3d(config.filters[-1], task.channels, 3, padding=(0, 1, 1))
+        assert self.head.bias is not None
+        nn.init.xavier_uniform_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def next_frames(self, frames_BTCHW: Tensor, state: State = None) -> tuple[Tensor, State]:
+        """Read known frames layer by layer: next_BTCHW in [0, 1], and the state after the last.
+
+        With head="tutorial" output t also sees hidden map t+1, and the last one zeros in its place.
+        """
+        cell_states, recent_BKDHW = state or ((None,) * len(self.cells), None)
+        hidden_BTDHW, after = frames_BTCHW, []
+        for cell, norm, before in zip(self.cells, self.norms, cell_states, strict=True):
+            hidden_BTDHW, cell_state = cell(hidden_BTDHW, before)
+            hidden_BTDHW = norm(hidden_BTDHW)
+            after.append(cell_state)
+        next_BTCHW, recent_BKDHW = self._look(hidden_BTDHW, recent_BKDHW)
+        return next_BTCHW, (tuple(after), recent_BKDHW)
+
+    def _look(self, hidden_BTDHW: Tensor, recent_BKDHW: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The Conv3D head over remembered and new maps; zeros stand for maps before and to come."""
+        ahead = 1 if self.config.head == "tutorial" else 0
+        if recent_BKDHW is None:
+            recent_BKDHW = torch.zeros_like(hidden_BTDHW[:, :1]).expand(-1, 2 - ahead, -1, -1, -1)
+        known_BTDHW = torch.cat([recent_BKDHW, hidden_BTDHW], dim=1)
+        padded_BTDHW = F.pad(known_BTDHW, (0, 0, 0, 0, 0, 0, 0, ahead))
+        next_BCTHW = torch.sigmoid(self.head(padded_BTDHW.transpose(1, 2)))
+        return next_BCTHW.transpose(1, 2), known_BTDHW[:, ahead - 2 :]
+
+    def step(self, frame_BCHW: Tensor, state: State) -> tuple[Tensor, State]:
+        """Read one frame, forecast the next.
+
+        With head="tutorial" zeros stand for the hidden map to come, as for the last frame in Keras:
+        stepping forecasts what the tutorial's loop does by re-running the sequence each time.
+        """
+        next_B1CHW, state = self.next_frames(frame_BCHW[:, None], state)
+        return next_B1CHW[:, 0], state
+
+    def loss(self, past_BMCHW: Tensor, future_BNCHW: Tensor, progress: float) -> Tensor:
+        """The tutorial's: error of frames 1 … T-1 forecast from the true frames 0 … T-2.
+
+        Every input is a true frame, however far training has come: `progress` plays no part.
+        """
+        frames_BTCHW = torch.cat([past_BMCHW, future_BNCHW], dim=1)
+        next_BTCHW, _ = self.next_frames(frames_BTCHW[:, :-1])
+        return self.error(next_BTCHW, frames_BTCHW[:, 1:])

@@ -308,7 +308,7 @@ def _frames_to_read(model: Forecaster, clip: Clip, past: int | None) -> int:
     if reads < 1:
         raise InputError("past", f"is {past}", "give at least 1 frame")
     if len(clip) < reads:
-        shorter = "" if isinstance(model, Direct) else f" or --past {len(clip)}"
+        shorter = f" or --past {len(clip)}" if isinstance(model, Recurrent) and len(clip) else ""
         what = f"has {_count(len(clip), 'frame')}, the model reads {reads}"
         raise InputError(clip.source, what, f"give a longer video{shorter}")
     return reads

@@ -13,7 +13,7 @@ SOUND = [
     ("persistence", {}),
     ("mean_frame", {}),
     ("conv_lstm", {"hidden": (8, 8), "kernel": (3,)}),
-    ("keras_conv_lstm", {}),
+    ("keras_conv_lstm", {"filters": (8, 8, 8)}),
 ]
 
 
@@ -143,7 +143,6 @@ def faults(model, task=TASK):
 
 @pytest.mark.parametrize(("name", "settings"), SOUND, ids=[name for name, _ in SOUND])
 def test_sound_models_pass(name, settings):
-    torch.manual_seed(0)
     assert faults(build_model(name, settings, TASK), task=None) == {}
 
 
@@ -203,8 +202,8 @@ def test_look_ahead_of_two_frames_is_found():
 
 
 def test_the_tutorial_head_looks_ahead():
-    torch.manual_seed(0)
-    found = faults(build_model("keras_conv_lstm", {"head": "tutorial"}, TASK), task=None)
+    settings = {"head": "tutorial", "filters": (8, 8, 8)}
+    found = faults(build_model("keras_conv_lstm", settings, TASK), task=None)
     assert found["causality"] == "output 1 changes when input frame 2 changes"
 
 

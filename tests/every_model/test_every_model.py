@@ -1,0 +1,178 @@
+"""What holds for every row of MODELS. A new model adds a row to TINY and one golden file.
+
+`python tests/every_model/test_every_model.py` writes the golden frames anew; do that only when a
+model is meant to forecast something else than before.
+"""
+
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from framecast.check import check
+from framecast.forecast import rollout, stream
+from framecast.models import MODELS, build_model
+from framecast.models.forecaster import Recurrent, Task
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+TASK = Task(channels=1, height=16, width=16, past=4, future=3)
+TINY = {
+    "persistence": {},
+    "mean_frame": {},
+    "conv_lstm": {"hidden": (4, 3), "kernel": (3,), "patch": 2},
+    "keras_conv_lstm": {"filters": (4, 3, 2)},
+}
+every_model = pytest.mark.parametrize("name", TINY)
+
+
+def build(name, task=TASK):
+    torch.manual_seed(0)
+    return build_model(name, TINY[name], task)
+
+
+def parameters(name):
+    return [*build(name).parameters()]
+
+
+every_learner = pytest.mark.parametrize("name", [name for name in TINY if parameters(name)])
+
+
+def movie(frames=7, channels=1):
+    """Three bright textured squares, each drifting its own way: (3, T, C, 16, 16)."""
+    first_BCHW = torch.zeros(3, channels, 16, 16)
+    first_BCHW[..., 4:10, 4:10] = torch.linspace(0.4, 1, 36).reshape(6, 6)
+    steps = [
+        torch.stack([first_BCHW[0].roll(t, 1), first_BCHW[1].roll(t, 2), first_BCHW[2].roll(-t, 1)])
+        for t in range(frames)
+    ]
+    return torch.stack(steps, dim=1)
+
+
+PAST, FUTURE = movie().split([4, 3], dim=1)
+
+
+def test_every_model_has_a_tiny_setting_and_a_golden_file():
+    assert TINY.keys() == MODELS.keys()
+    assert {path.stem for path in GOLDEN.glob("*.safetensors")} == MODELS.keys()
+
+
+@every_model
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(16, 16), (15, 18), (9, 5)])
+def test_any_size_any_past_and_any_horizon(name, channels, size):
+    model = build(name, Task(channels=channels, height=16, width=16, past=4, future=3))
+    for past, horizon in ((4, 1), (4, 3), (6, 7)):
+        future = rollout(model, torch.rand(2, past, channels, *size), horizon)
+        assert future.shape == (2, horizon, channels, *size)
+        assert torch.isfinite(future).all()
+
+
+@every_learner
+def test_every_parameter_learns(name):
+    model = build(name).train()
+    model.loss(PAST, FUTURE, progress=0.0).backward()
+    unused = [
+        key
+        for key, parameter in model.named_parameters()
+        if parameter.grad is None or not parameter.grad.any()
+    ]
+    assert unused == []
+
+
+@every_model
+@torch.no_grad()
+def test_looking_further_changes_nothing_nearer(name):
+    model = build(name).eval()
+    torch.testing.assert_close(model(PAST, 9)[:, :3], model(PAST, 3))
+
+
+@every_model
+@torch.no_grad()
+def test_a_sequence_is_forecast_alike_alone_and_in_a_batch(name):
+    model = build(name).eval()
+    alone = torch.cat([model(past_MCHW[None], 3) for past_MCHW in PAST])
+    torch.testing.assert_close(alone, model(PAST, 3))
+
+
+@every_model
+@torch.no_grad()
+def test_frame_by_frame_says_the_same_as_all_at_once(name):
+    model = build(name).eval()
+    torch.testing.assert_close(model(PAST, 3), torch.stack([*islice(model.frames(PAST), 3)], dim=1))
+    last_answer = [*stream(model, PAST.unbind(1), horizon=3)][-1]
+    torch.testing.assert_close(last_answer, rollout(model, PAST, 3))
+    if isinstance(model, Recurrent):
+        state, steps = None, []
+        for frame_BCHW in PAST.unbind(1):
+            output_BCHW, state = model.step(frame_BCHW, state)
+            steps.append(output_BCHW)
+        torch.testing.assert_close(torch.stack(steps, dim=1), model.next_frames(PAST)[0])
+        torch.testing.assert_close(steps[-1], model(PAST, 1)[:, 0])
+
+
+@every_model
+def test_every_model_passes_the_probes(name):
+    assert [verdict for verdict in check(build(name)) if not verdict.passed] == []
+
+
+def train(name, updates):
+    """Losses of a few updates on one batch, and the weights after them."""
+    model = build(name).train()
+    model.calibrate([torch.cat([PAST, FUTURE], dim=1)])
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    losses = []
+    for update in range(updates):
+        optimizer.zero_grad()
+        loss = model.loss(PAST, FUTURE, progress=update / updates)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses, model.state_dict()
+
+
+@every_learner
+def test_training_lowers_the_loss(name):
+    losses, weights = train(name, updates=30)
+    assert losses[-1] < 0.7 * losses[0]
+    assert all(torch.isfinite(weight).all() for weight in weights.values())
+
+
+@every_learner
+def test_the_same_seed_gives_the_same_training(name):
+    (losses, weights), (again, weights_again) = train(name, updates=4), train(name, updates=4)
+    assert losses == again
+    assert all(torch.equal(weights[key], weights_again[key]) for key in weights)
+
+
+@every_model
+def test_a_loss_is_a_finite_number(name):
+    loss = build(name).train().loss(PAST, FUTURE, progress=1.0)
+    assert loss.shape == ()
+    assert torch.isfinite(loss)
+
+
+@torch.no_grad()
+def golden_future(name, past_BMCHW):
+    """A forecast with weights that follow a formula, so that no random generator has a say."""
+    model = build(name).eval()
+    model.calibrate([past_BMCHW])
+    for number, parameter in enumerate(model.parameters()):
+        wave = torch.sin(torch.arange(parameter.numel()) * 0.7 + number)
+        parameter.copy_(wave.view_as(parameter) / max(parameter[0].numel(), 1) ** 0.5)
+    return model(past_BMCHW, 3)
+
+
+@every_model
+def test_golden_frames(name):
+    golden = load_file(GOLDEN / f"{name}.safetensors")
+    future = golden_future(name, golden["past"])
+    torch.testing.assert_close(future, golden["future"], rtol=1e-4, atol=1e-5)
+
+
+if __name__ == "__main__":
+    for model_name in MODELS:
+        past = PAST[:1].contiguous()
+        frames = {"past": past, "future": golden_future(model_name, past).contiguous()}
+        save_file(frames, GOLDEN / f"{model_name}.safetensors")

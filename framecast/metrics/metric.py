@@ -4,6 +4,7 @@ Shapes: S sequences so far, B batch, N lead times, C channels, H height, W width
 score, R resamples.
 """
 
+from collections.abc import Callable, Iterable
 from typing import ClassVar, Literal, Self
 
 import torch
@@ -46,13 +47,7 @@ class Metric:
         Raises:
             InputError: the shapes differ, or the frames are whole numbers and not in [0, 1].
         """
-        if forecast_BNCHW.shape != truth_BNCHW.shape or truth_BNCHW.ndim != 5:
-            shapes = f"{tuple(forecast_BNCHW.shape)}, the truth {tuple(truth_BNCHW.shape)}"
-            raise InputError("the forecast", f"is {shapes}", "give both as (B, N, C, H, W)")
-        if not (forecast_BNCHW.is_floating_point() and truth_BNCHW.is_floating_point()):
-            raise InputError("the frames", "are whole numbers", "scale them to [0, 1] first")
-        parts_BNK = self.measure(forecast_BNCHW.detach().float(), truth_BNCHW.detach().float())
-        self._parts.append(parts_BNK.float().cpu())
+        update_all([self], forecast_BNCHW, truth_BNCHW)
 
     def merge(self, other: Self) -> Self:
         """Join two metrics: as if one had seen the batches of both."""
@@ -86,3 +81,25 @@ class Metric:
         """
         parts_RNK = torch.einsum("rs,snk->rnk", weight_RS.double(), self.parts_SNK.double())
         return self.finish(parts_RNK)
+
+
+def update_all(metrics: Iterable[Metric], forecast_BNCHW: Tensor, truth_BNCHW: Tensor) -> None:
+    """Add a batch to several metrics; those that share their `measure` share its work.
+
+    Raises:
+        InputError: the shapes differ, or the frames are whole numbers and not in [0, 1].
+    """
+    if forecast_BNCHW.shape != truth_BNCHW.shape or truth_BNCHW.ndim != 5:
+        shapes = f"{tuple(forecast_BNCHW.shape)}, the truth {tuple(truth_BNCHW.shape)}"
+        raise InputError("the forecast", f"is {shapes}", "give both as (B, N, C, H, W)")
+    if not (forecast_BNCHW.is_floating_point() and truth_BNCHW.is_floating_point()):
+        raise InputError("the frames", "are whole numbers", "scale them to [0, 1] first")
+    # One sequence at a time: what is derived from it stays in the cache, and never grows.
+    pairs = list(zip(forecast_BNCHW.detach().float(), truth_BNCHW.detach().float(), strict=True))
+    measured: dict[Callable[..., Tensor], Tensor] = {}
+    for metric in metrics:
+        measure = type(metric).measure
+        if measure not in measured:
+            parts = [metric.measure(p_NCHW[None], y_NCHW[None]) for p_NCHW, y_NCHW in pairs]
+            measured[measure] = torch.cat(parts).float().cpu()
+        metric._parts.append(measured[measure])

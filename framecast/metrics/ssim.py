@@ -1,6 +1,6 @@
 """Structural similarity, as scikit-image computes it, in both conventions of the literature.
 
-Shapes: B batch, N lead times, C channels, H height, W width, F single-channel pictures, K parts of
+Shapes: B batch, N lead times, C channels, H height, W width, F pictures of one channel, K parts of
 a score.
 """
 
@@ -11,9 +11,10 @@ from torch import Tensor
 
 from framecast.metrics.metric import Metric
 
+DATA_RANGES = (1.0, 2.0)  # of SSIM and SSIMOpenSTL: both come from the same sums
 WINDOW = 7  # pixels; scikit-image's default
 SAMPLE = WINDOW**2 / (WINDOW**2 - 1)  # from mean square deviation to sample variance
-CHUNK = 65536  # pixels at a time: the temporary arrays stay in the cache and small
+CHUNK = 16384  # pixels at a time: the temporary maps, 128 KiB each, stay in the cache
 
 
 def _window_sums(maps: Tensor, axis: int) -> Tensor:
@@ -26,7 +27,7 @@ def _window_sums(maps: Tensor, axis: int) -> Tensor:
     return sums
 
 
-def ssim(forecast_FHW: Tensor, truth_FHW: Tensor, data_range: float) -> Tensor:
+def ssim(forecast_FHW: Tensor, truth_FHW: Tensor) -> Tensor:
     """Structural similarity of pictures (Wang et al., IEEE TIP 2004), uniform 7 x 7 window.
 
     With s = x + y and d = x - y, sums of only four maps are needed: 4 E[x] E[y] = E[s]² - E[d]²,
@@ -35,22 +36,29 @@ def ssim(forecast_FHW: Tensor, truth_FHW: Tensor, data_range: float) -> Tensor:
     Args:
         forecast_FHW: pictures, at least 7 x 7.
         truth_FHW: their truth.
-        data_range: sets the two constants that steady the quotients.
 
     Returns:
-        similarity_F in [-1, 1], float64: the mean over all windows that lie inside the picture.
+        similarity_FK in [-1, 1], float64: the mean over all windows that lie inside the picture,
+        for each of DATA_RANGES.
     """
     x_FHW, y_FHW = forecast_FHW.double(), truth_FHW.double()  # variances need the digits
     maps_4FHW = torch.stack([x_FHW + y_FHW, x_FHW - y_FHW, x_FHW, x_FHW])
     torch.mul(maps_4FHW[:2], maps_4FHW[:2], out=maps_4FHW[2:])
     means_4FHW = _window_sums(_window_sums(maps_4FHW, axis=3), axis=2) / WINDOW**2
-    sum2_FHW, difference2_FHW = means_4FHW[:2].square()
-    sum_var_FHW, difference_var_FHW = means_4FHW[2:] - means_4FHW[:2].square()
-    c1, c2 = 2 * (0.01 * data_range) ** 2, 2 * (0.03 * data_range) ** 2 / SAMPLE
-    luminance_FHW = (sum2_FHW - difference2_FHW + c1) / (sum2_FHW + difference2_FHW + c1)
-    contrast_FHW = (sum_var_FHW - difference_var_FHW + c2) / (sum_var_FHW + difference_var_FHW + c2)
-    similarity_FHW: Tensor = luminance_FHW * contrast_FHW
-    return similarity_FHW.mean(dim=(1, 2))
+    square_2FHW = means_4FHW[:2].square()
+    variance_2FHW = means_4FHW[2:] - square_2FHW
+    similarities = []
+    for data_range in DATA_RANGES:
+        luminance_FHW = _contrast(square_2FHW, 2 * (0.01 * data_range) ** 2)
+        structure_FHW = _contrast(variance_2FHW, 2 * (0.03 * data_range) ** 2 / SAMPLE)
+        similarities.append((luminance_FHW * structure_FHW).mean(dim=(1, 2)))
+    return torch.stack(similarities, dim=1)
+
+
+def _contrast(maps_2FHW: Tensor, steady: float) -> Tensor:
+    """The difference of two maps over their sum, with a constant for where both vanish."""
+    quotient_FHW = maps_2FHW[0] - maps_2FHW[1] + steady
+    return quotient_FHW.div_(maps_2FHW[0] + maps_2FHW[1] + steady)
 
 
 class SSIM(Metric):
@@ -63,19 +71,22 @@ class SSIM(Metric):
     label: ClassVar[str] = "SSIM"
     unit: ClassVar[str] = "data range 1"
     better: ClassVar[Literal["lower", "higher"]] = "higher"
-    data_range: ClassVar[float] = 1.0
 
     def measure(self, forecast_BNCHW: Tensor, truth_BNCHW: Tensor) -> Tensor:
-        """Similarity of each frame: parts_BNK."""
+        """Similarity of each frame: parts_BNK, one part for each of DATA_RANGES."""
         height, width = truth_BNCHW.shape[3:]
         if min(height, width) < WINDOW:
-            return torch.full((*truth_BNCHW.shape[:2], 1), torch.nan)
+            return torch.full((*truth_BNCHW.shape[:2], len(DATA_RANGES)), torch.nan)
         pictures = max(1, CHUNK // (height * width))
         forecasts = torch.split(forecast_BNCHW.reshape(-1, height, width), pictures)
         truths = torch.split(truth_BNCHW.reshape(-1, height, width), pictures)
         pairs = zip(forecasts, truths, strict=True)
-        similarity_F = torch.cat([ssim(p.clamp(0, 1), y, self.data_range) for p, y in pairs])
-        return similarity_F.view(truth_BNCHW.shape[:3]).mean(dim=2, keepdim=True)
+        similarity_FK = torch.cat([ssim(p_FHW.clamp(0, 1), y_FHW) for p_FHW, y_FHW in pairs])
+        return similarity_FK.view(*truth_BNCHW.shape[:3], len(DATA_RANGES)).mean(dim=2)
+
+    def finish(self, parts_SNK: Tensor) -> Tensor:
+        """The part of this convention: score_SN."""
+        return parts_SNK[..., DATA_RANGES.index(1.0)]
 
 
 class SSIMOpenSTL(SSIM):
@@ -87,4 +98,7 @@ class SSIMOpenSTL(SSIM):
 
     label: ClassVar[str] = "SSIM OpenSTL"
     unit: ClassVar[str] = "data range 2"
-    data_range: ClassVar[float] = 2.0
+
+    def finish(self, parts_SNK: Tensor) -> Tensor:
+        """The part of this convention: score_SN."""
+        return parts_SNK[..., DATA_RANGES.index(2.0)]

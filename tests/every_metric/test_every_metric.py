@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from framecast.errors import InputError
 from framecast.metrics import METRICS
+from framecast.metrics.metric import update_all
 
 SHAPE_BNCHW = (6, 3, 2, 16, 12)
 
@@ -68,6 +69,15 @@ def test_resampling_equals_repeating_sequences(name):
     expected = measured(name, forecast[drawn], truth[drawn]).compute()
     resampled = measured(name, forecast, truth).resample(weight_RS)
     torch.testing.assert_close(resampled[0], expected, rtol=1e-6, atol=0)
+
+
+def test_shared_work_gives_the_same_scores():
+    forecast, truth = frames(0), frames(1)
+    together = [kind() for kind in METRICS.values()]
+    update_all(together, forecast, truth)
+    for name, metric in zip(METRICS, together, strict=True):
+        expected = measured(name, forecast, truth).values_SN
+        assert torch.equal(metric.values_SN, expected)
 
 
 @pytest.mark.parametrize("name", METRICS)

@@ -38,7 +38,9 @@ class Clip:
     def __post_init__(self) -> None:
         frames = self.frames_THWC
         assert frames.ndim == 4, f"a clip is (T, H, W, C), not {frames.shape}"
-        assert frames.dtype in (np.uint8, np.float32), f"a clip is uint8 or float32, not {frames.dtype}"
+        assert frames.dtype in (np.uint8, np.float32), (
+            f"a clip is uint8 or float32, not {frames.dtype}"
+        )
 
     def __len__(self) -> int:
         return len(self.frames_THWC)
@@ -46,7 +48,7 @@ class Clip:
     @property
     def channels(self) -> int:
         """1 for grey, 3 for colour, any number for grids."""
-        return self.frames_THWC.shape[3]
+        return int(self.frames_THWC.shape[3])
 
     @property
     def size(self) -> tuple[int, int]:
@@ -70,7 +72,9 @@ def to_tensor(clip: Clip) -> Tensor:
     low, high = clip.value_range
     frames_THWC = torch.from_numpy(np.ascontiguousarray(clip.frames_THWC)).float()
     if not torch.isfinite(frames_THWC).all():
-        raise InputError(clip.source, "holds NaN or infinite values", "fill the missing pixels first")
+        raise InputError(
+            clip.source, "holds NaN or infinite values", "fill the missing pixels first"
+        )
     return ((frames_THWC - low) / (high - low)).permute(0, 3, 1, 2)[None]
 
 

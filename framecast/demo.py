@@ -43,7 +43,9 @@ def demo(out: Path, watch: Watch, minutes: float | None = None) -> Demo:
     """
     _clear(out)
     settings = {"train": {"minutes": minutes}} if minutes else {}
-    model = train(out=out, recipe="demo", settings=settings, watches=[watch], started=time.monotonic())
+    model = train(
+        out=out, recipe="demo", settings=settings, watches=[watch], started=time.monotonic()
+    )
     scores = evaluate_run(str(out), "moving_digits", {}, limit=SEQUENCES, plots=out)
     write_atomic(out / "scores.json", json.dumps(scores.to_json(), indent=2).encode())
     data = open_data("moving_digits", read_recipe("demo")["data"] | {"name": None})

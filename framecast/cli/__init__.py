@@ -12,7 +12,7 @@ from framecast.errors import InputError
 
 BAD_INPUT, INTERRUPTED = 2, 130
 # Some versions of typer come with their own click: its error class is found through typer.
-UsageError = typer.BadParameter.__bases__[0]
+UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 app = typer.Typer(
     name="framecast",
@@ -27,13 +27,16 @@ for command in (train, forecast, evaluate, check, demo, import_keras, export_ker
 
 
 def main() -> None:
-    """Run the command that was typed. Exit code 0, 1 (a check failed), 2 (bad input) or 130 (Ctrl-C)."""
+    """Run the command that was typed.
+
+    Exit code 0, 1 (a check failed), 2 (bad input) or 130 (Ctrl-C).
+    """
     try:
         sys.exit(app(standalone_mode=False))
     except InputError as error:
         _fail(str(error))
     except UsageError as error:
-        _fail(error.format_message())
+        _fail(error.format_message())  # type: ignore[attr-defined]
     except (KeyboardInterrupt, typer.Abort):
         sys.stderr.write("framecast: interrupted\n")
         sys.exit(INTERRUPTED)

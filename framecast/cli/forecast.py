@@ -102,7 +102,9 @@ def check(
     model: Annotated[str, typer.Argument(help="A run folder, or the name of a model.")],
     sets: Sets = None,
 ) -> None:
-    """Probe a model: causality, batch independence, step = forward, range. Exit code 1 on a failure.
+    """Probe a model: causality, batch independence, step = forward, range.
+
+    The exit code is 1 when one of them fails.
 
     Example: framecast check keras_conv_lstm --set model.head=tutorial
     """

@@ -37,7 +37,9 @@ def train(
     ] = None,
     out: Out = Path("runs/latest"),
     model: Annotated[str | None, typer.Option(help="A model's name.")] = None,
-    recipe: Annotated[str | None, typer.Option(help="A .toml file, or quick, demo, tutorial.")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="A .toml file, or quick, demo, tutorial.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the data.")] = None,
     steps: Annotated[int | None, typer.Option(help="Updates of the weights.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Time for everything.")] = None,

@@ -2,7 +2,7 @@
 
 Paper: Shi et al., NeurIPS 2015, arXiv:1506.04214, without peepholes (they tie a model to one size).
 Shapes: B batch, T frames, C channels of the input, D hidden channels, H height, W width,
-G = 4 × D gates.
+G = 4 × D gates, X = B × T or B × H × W.
 """
 
 from typing import Literal
@@ -23,7 +23,7 @@ class LSTMUpdate(torch.autograd.Function):
         width = cell_BDHW.shape[1]
         open_B3DHW = torch.sigmoid(gates_B4DHW[:, : 3 * width])
         candidate_BDHW = torch.tanh(gates_B4DHW[:, 3 * width :])
-        enter, keep, show = open_B3DHW.split(width, dim=1)
+        enter, keep, show = open_B3DHW.chunk(3, dim=1)
         new_cell_BDHW = keep * cell_BDHW + enter * candidate_BDHW
         ctx.save_for_backward(open_B3DHW, candidate_BDHW, cell_BDHW, new_cell_BDHW)
         return show * torch.tanh(new_cell_BDHW), new_cell_BDHW
@@ -35,13 +35,21 @@ class LSTMUpdate(torch.autograd.Function):
         grad_hidden, grad_cell = grads
         open_B3DHW, candidate, cell, new_cell = ctx.saved_tensors  # type: ignore[attr-defined]
         width = cell.shape[1]
-        enter, keep, show = open_B3DHW.split(width, dim=1)
+        enter, keep, show = open_B3DHW.chunk(3, dim=1)
         squashed = torch.tanh(new_cell)
         grad_cell = grad_cell + grad_hidden * show * (1 - squashed * squashed)
-        grad_open = torch.cat([grad_cell * candidate, grad_cell * cell, grad_hidden * squashed], dim=1)
+        grad_open = torch.cat(
+            [grad_cell * candidate, grad_cell * cell, grad_hidden * squashed], dim=1
+        )
         grad_open = grad_open * open_B3DHW * (1 - open_B3DHW)
         grad_candidate = grad_cell * enter * (1 - candidate * candidate)
         return torch.cat([grad_open, grad_candidate], dim=1), grad_cell * keep
+
+
+def update(gates_B4DHW: Tensor, cell_BDHW: Tensor) -> tuple[Tensor, Tensor]:
+    """New hidden map and cell of an LSTM from the pre-activations of its gates."""
+    hidden_BDHW, new_BDHW = LSTMUpdate.apply(gates_B4DHW, cell_BDHW)  # type: ignore[no-untyped-call]
+    return hidden_BDHW, new_BDHW
 
 
 class PositionNorm(nn.GroupNorm):
@@ -51,7 +59,7 @@ class PositionNorm(nn.GroupNorm):
         """Normalise; the shape stays."""
         batch, _, height, width = x_BCHW.shape
         normal_XC = super().forward(x_BCHW.permute(0, 2, 3, 1).flatten(0, 2))
-        return normal_XC.unflatten(0, (batch, height, width)).permute(0, 3, 1, 2)
+        return normal_XC.view(batch, height, width, -1).permute(0, 3, 1, 2)
 
 
 class ConvLSTMLayer(nn.Module):
@@ -92,8 +100,9 @@ class ConvLSTMLayer(nn.Module):
         Returns:
             hidden_BTDHW and the state after the last frame; the cell stays float32 under autocast.
         """
-        batch, _, _, height, width = input_BTCHW.shape
-        gates_BTGHW = self.from_input(input_BTCHW.flatten(0, 1)).unflatten(0, (batch, -1))
+        batch, frames, _, height, width = input_BTCHW.shape
+        gates_XGHW = self.from_input(input_BTCHW.flatten(0, 1))
+        gates_BTGHW = gates_XGHW.view(batch, frames, -1, height, width)
         if state is None:
             zero_BDHW = torch.zeros(batch, self.hidden, height, width, device=input_BTCHW.device)
             state = (zero_BDHW, zero_BDHW)
@@ -101,6 +110,6 @@ class ConvLSTMLayer(nn.Module):
         outputs = []
         for input_gates_BGHW in gates_BTGHW.unbind(1):
             gates_BGHW = self.norm(input_gates_BGHW + self.from_hidden(hidden_BDHW))
-            hidden_BDHW, cell_BDHW = LSTMUpdate.apply(gates_BGHW, cell_BDHW)
+            hidden_BDHW, cell_BDHW = update(gates_BGHW, cell_BDHW)
             outputs.append(hidden_BDHW)
         return torch.stack(outputs, dim=1), (hidden_BDHW, cell_BDHW)

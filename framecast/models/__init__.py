@@ -19,7 +19,9 @@ MODELS: dict[str, type[Forecaster]] = {
 }
 
 
-def build_model(name: str, settings: Mapping[str, Any] | None = None, task: Task | None = None) -> Forecaster:
+def build_model(
+    name: str, settings: Mapping[str, Any] | None = None, task: Task | None = None
+) -> Forecaster:
     """Build a model with fresh weights.
 
     Args:

@@ -4,7 +4,8 @@ Paper: Shi et al., NeurIPS 2015, arXiv:1506.04214.
 Differs: one stack reads and forecasts (a forecast frame is fed back as the next input) instead of
 an encoder and a forecaster; no peepholes; the forget gate starts open. As in the paper, frames are
 cut into patches, and a 1×1 convolution reads the hidden maps of all layers.
-Shapes: B batch, T frames, C channels, P = C × patch² pixels of a patch, D hidden, H height, W width.
+Shapes: B batch, T frames, C channels, P = C × patch² pixels of a patch, D hidden channels,
+H height, W width.
 """
 
 from typing import ClassVar, Literal, Self
@@ -23,7 +24,9 @@ class ConvLSTMConfig(RecurrentConfig):
 
     hidden: tuple[int, ...] = Field((64, 64), min_length=1, description="channels, one per layer")
     kernel: tuple[int, ...] = Field((5,), min_length=1, description="odd; one for all, or one each")
-    patch: Literal[1, 2, 4, 8] = Field(4, description="side of the square of pixels in one position")
+    patch: Literal[1, 2, 4, 8] = Field(
+        4, description="side of the square of pixels in one position"
+    )
     norm: Norm = Field("none", description="of the gates: none, layer or group")
     output: Literal["linear", "sigmoid"] = Field("linear", description="sigmoid keeps [0, 1]")
 

@@ -17,6 +17,7 @@ class MeanFrame(Recurrent):
 
     def __init__(self, config: ForecasterConfig, task: Task) -> None:
         super().__init__(config, task)
+        self.mean_CHW: Tensor
         self.register_buffer("mean_CHW", torch.zeros(task.channels, task.height, task.width))
 
     def calibrate(self, windows_BTCHW: Iterable[Tensor]) -> None:

@@ -30,7 +30,9 @@ class TrainConfig(Settings):
     warmup: float = Field(0.05, ge=0, lt=1, description="share of a cosine course spent rising")
     plateau_patience: int = Field(5, ge=1, description="validations without gain before a cut")
     plateau_factor: float = Field(0.1, gt=0, lt=1, description="of each cut")
-    early_stopping: int = Field(0, ge=0, description="validations without gain; 0 never stops early")
+    early_stopping: int = Field(
+        0, ge=0, description="validations without gain; 0 never stops early"
+    )
     monitor: Literal["mse", "loss"] = Field("mse", description="validation score that decides")
     clip_norm: float = Field(1.0, ge=0, description="largest gradient norm; 0 for no limit")
     ema: float = Field(0.0, ge=0, lt=1, description="decay of averaged weights; 0 for none")
@@ -40,12 +42,18 @@ class TrainConfig(Settings):
     validation_windows: int = Field(256, ge=1, description="at most so many per validation")
     tensorboard: bool = Field(False, description="also write TensorBoard events")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _some_length(cls, values: dict[str, Any]) -> dict[str, Any]:
+        given = any(values.get(key) is not None for key in LENGTHS)
+        return values if given else {**values, "epochs": 20}
+
     @model_validator(mode="after")
     def _one_length(self) -> Self:
         given = [key for key in LENGTHS if getattr(self, key) is not None]
         if len(given) > 1:
             raise ValueError(f"give one of {', '.join(given)}")
-        return self if given else self.model_copy(update={"epochs": 20})
+        return self
 
 
 def find_recipe(recipe: str | Path) -> Path:
@@ -76,7 +84,9 @@ def read_recipe(recipe: str | Path) -> dict[str, dict[str, Any]]:
         raise InputError(path, f"is not TOML ({error})", "mend that line") from None
     for name, section in content.items():
         if name not in SECTIONS or not isinstance(section, dict):
-            raise InputError(path, f"has no use for '{name}'", f"sections are {', '.join(SECTIONS)}")
+            raise InputError(
+                path, f"has no use for '{name}'", f"sections are {', '.join(SECTIONS)}"
+            )
     return {name: content.get(name, {}) for name in SECTIONS}
 
 

@@ -44,7 +44,7 @@ Watch = Callable[[Forecaster, Progress], None]
 
 
 class Sampler:
-    """Which windows make up which batch: a pure function of seed and step, so that a run can resume.
+    """Which windows make up which batch: a function of seed and step alone, so runs repeat.
 
     A finite split is shuffled anew for each epoch; an endless one never repeats a window.
     """
@@ -93,18 +93,16 @@ class Trainer:
             self.objective = DistributedDataParallel(self.objective)
         self.optimizer = build_optimizer(self.model, config)
         self.sampler = Sampler(data.train, config.batch, config.seed)
-        self.average = (
-            AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=True)
-            if config.ema
-            else None
-        )
+        self.average = _average(self.model, config.ema) if config.ema else None
         self.patience = Patience(config)
         self.skipped = self.skipped_in_a_row = 0
 
     @property
     def judged(self) -> Forecaster:
-        """The weights that validation sees and that are kept: averaged ones where there are some."""
-        return self.average.module if self.average else self.model
+        """The weights that validation sees and that are kept: the average where there is one."""
+        judged = self.average.module if self.average else self.model
+        assert isinstance(judged, Forecaster)
+        return judged
 
     def step(self, step: int, progress: float) -> tuple[Tensor, float]:
         """Update the weights once. Returns the loss and the learning rate."""
@@ -135,22 +133,31 @@ class Trainer:
             raise InputError("the training", "gave NaN or infinite gradients ten times", fix)
         return False
 
-    def validate(self) -> tuple[float, float]:
-        """MSE of free-running forecasts (sum over a frame), and the score that is monitored."""
-        model, windows = self.judged.eval(), self.data.validation
-        past, future = model.task.past, model.task.future
-        mse, losses = METRICS["mse"](), []
-        for window_BTCHW in batches(windows, self.config.validation_windows, self.config.batch):
-            known, truth = window_BTCHW[:, :past], window_BTCHW[:, past:]
-            mse.update(rollout(model, known, future, clip=False), truth)
-            if self.config.monitor == "loss":
-                with torch.no_grad():
-                    device = self.processes.device
-                    loss = model.loss(known.to(device), truth.to(device), progress=1.0)
-                losses.append(loss.item() * len(window_BTCHW))
-        self.model.train()
-        score = float(mse.compute().mean())
-        return score, sum(losses) / len(mse.values_SN) if losses else score
+
+def validate(model: Forecaster, windows: Windows, config: TrainConfig) -> tuple[float, float]:
+    """MSE of free-running forecasts (sum over a frame), and the score that is monitored."""
+    past, future = model.task.past, model.task.future
+    mse, losses = METRICS["mse"](), []
+    model.eval()
+    for window_BTCHW in batches(windows, config.validation_windows, config.batch):
+        known, truth = window_BTCHW[:, :past], window_BTCHW[:, past:]
+        mse.update(rollout(model, known, future, clip=False), truth)
+        if config.monitor == "loss":
+            losses.append(_loss(model, known, truth) * len(window_BTCHW))
+    model.train()
+    score = float(mse.compute().mean())
+    return score, sum(losses) / len(mse.values_SN) if losses else score
+
+
+def _loss(model: Forecaster, past_BMCHW: Tensor, future_BNCHW: Tensor) -> float:
+    device = next(model.parameters()).device
+    with torch.no_grad():
+        return model.loss(past_BMCHW.to(device), future_BNCHW.to(device), progress=1.0).item()
+
+
+def _average(model: Forecaster, decay: float) -> AveragedModel:
+    average_of = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    return AveragedModel(model, multi_avg_fn=average_of, use_buffers=True)
 
 
 def batches(windows: Windows, limit: int, batch: int) -> Iterator[Tensor]:
@@ -189,11 +196,12 @@ def fit(
     model.calibrate(batches(data.train, 2048, 64))
     processes = processes or Processes.start()
     config = settle_precision(config, processes)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        mse, _ = validate(model, data.validation, config)
+        watch(model, Progress(0, 1.0, 0.0, 0.0, 0.0, 0, mse, best=True))
+        return
     trainer = Trainer(model, data, config, processes)
     budget = Budget.of(config, trainer.sampler.steps_per_epoch, started)
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        watch(model, Progress(0, 1.0, 0.0, 0.0, 0.0, 0, trainer.validate()[0], best=True))
-        return
     model.train()
     due = Due(config, trainer.sampler.steps_per_epoch)
     news = Progress(0, 0.0, 0.0, 0.0, 0.0, 0)
@@ -221,7 +229,7 @@ def _step(trainer: Trainer, budget: Budget, last: Progress) -> Progress:
 
 def _validated(trainer: Trainer, budget: Budget, news: Progress) -> Progress:
     before = time.monotonic()
-    mse, score = trainer.validate()
+    mse, score = validate(trainer.judged, trainer.data.validation, trainer.config)
     budget.reserve_for(time.monotonic() - before)
     best = trainer.patience.improved(trainer.processes.agree(score))
     return Progress(**{**vars(news), "validation_mse": mse, "best": best})

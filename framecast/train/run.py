@@ -49,7 +49,7 @@ def train(
         InputError: a name or setting is wrong, data cannot be read, or `out` cannot be written.
 
     >>> import tempfile
-    >>> tiny = {"model": {"hidden": (4,)}, "train": {"steps": 1, "batch": 2, "validation_windows": 2}}
+    >>> tiny = {"model": {"hidden": (4,)}, "train": {"steps": 1, "validation_windows": 2}}
     >>> run = Path(tempfile.mkdtemp(), "run")
     >>> train("moving_digits", run, model="conv_lstm", settings=tiny).config.hidden
     (4,)

@@ -32,7 +32,7 @@ def run(config: TrainConfig, **model: object) -> tuple[list, torch.nn.Module]:
 
 
 def test_it_learns() -> None:
-    config = TrainConfig(steps=40, batch=8, learning_rate=1e-2, validation_windows=8, validations=2)
+    config = TrainConfig(steps=30, batch=4, learning_rate=1e-2, validation_windows=8, validations=2)
     news, _ = run(config)
     scores = [now.validation_mse for now in news if now.validation_mse is not None]
     assert len(scores) == 2
@@ -63,7 +63,7 @@ def test_nan_changes_no_weight_and_ends_the_run() -> None:
     before = {key: value.clone() for key, value in forecaster.state_dict().items()}
     data = open_data("moving_digits", DATA)
     seen = []
-    with pytest.raises(InputError, match="ten times: lower train.learning_rate"):
+    with pytest.raises(InputError, match=r"ten times: lower train\.learning_rate"):
         fit(forecaster, data, TrainConfig(steps=30, batch=2), lambda _, now: seen.append(now))
     assert [now.skipped for now in seen] == list(range(1, 10))
     assert all(torch.equal(before[key], value) for key, value in forecaster.state_dict().items())

@@ -1,0 +1,173 @@
+"""The command line, as a user types it: the main job end to end, and one line for bad input."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from framecast.cli import app, main
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> Run:
+    """Type a command in an empty folder: exit code, output, errors."""
+    monkeypatch.chdir(tmp_path)
+
+    def typed(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["framecast", *map(str, words)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        out, err = capfd.readouterr()
+        return int(end.value.code or 0), out, err
+
+    return typed
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixty frames of a bright square that moves right and starts anew."""
+    frames = np.zeros((60, 32, 32), np.uint8)
+    for t, frame in enumerate(frames):
+        frame[10:18, t % 24 : t % 24 + 8] = 255
+    path = tmp_path_factory.mktemp("clips") / "square.npy"
+    np.save(path, frames)
+    return path
+
+
+TINY = (
+    "--past 4 --future 4 --steps 4 --set model.hidden=4 --set model.kernel=3 --set train.batch=2"
+    " --set train.validation_windows=2 --set train.validations=1"
+).split()
+
+
+@pytest.fixture(scope="module")
+def trained(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder, trained from the command line."""
+    folder = tmp_path_factory.mktemp("runs") / "square"
+    app(["train", str(clip), "--out", str(folder), *TINY], standalone_mode=False)
+    return folder
+
+
+def test_train_evaluate_forecast_check(run: Run, clip: Path, trained: Path, tmp_path: Path) -> None:
+    code, out, err = run("evaluate", trained, clip, "--json", "s.json", "--plots", "pictures")
+    assert (code, err) == (0, "")
+    scores = json.loads(Path("s.json").read_text())
+    assert set(scores["baselines"]) == {"persistence", "mean_frame"}
+    assert len(scores["scores"]["mse"]["per_lead"]) == 4
+    assert list(Path("pictures").glob("*.png"))
+    for name in ("f.gif", "f.mp4", "f.npy", "f.png"):
+        code, out, err = run("forecast", trained, clip, "--horizon", 6, "-o", name)
+        assert (code, err) == (0, "")
+        assert Path(name).stat().st_size > 0
+        assert "repeating the last frame" in out
+    assert np.load("f.npy").shape[:3] == (6, 32, 32)
+    code, out, _ = run("check", trained)
+    assert code == 0, out
+
+
+def test_a_baseline_needs_no_training(run: Run, clip: Path) -> None:
+    code, out, _ = run("forecast", "persistence", clip, "-o", "f.npy", "--horizon", 3)
+    assert code == 0
+    last = np.load(clip)[-1]
+    assert all(np.array_equal(frame.squeeze(), last) for frame in np.load("f.npy"))
+
+
+def test_check_finds_the_look_ahead_of_the_tutorial(run: Run) -> None:
+    tiny = ("--set", "model.filters=4,4,4")
+    code, out, _ = run("check", "keras_conv_lstm", *tiny, "--set", "model.head=tutorial")
+    assert code == 1
+    assert "output 1 changes when input frame 2 changes" in " ".join(out.split())
+    assert run("check", "keras_conv_lstm", *tiny)[0] == 0
+
+
+def test_data_list_and_show(run: Run) -> None:
+    code, out, _ = run("data", "list")
+    assert code == 0
+    assert "moving_digits" in out
+    code, out, _ = run("data", "show", "moving_digits", "-o", "grid.png")
+    assert code == 0
+    assert Path("grid.png").stat().st_size > 0
+    assert Path("grid.gif").stat().st_size > 0
+
+
+def test_keras_files_go_out_and_come_back(run: Run, tmp_path: Path) -> None:
+    pytest.importorskip("h5py")
+    from framecast.checkpoint import save
+    from framecast.models import build_model
+
+    save(build_model("keras_conv_lstm", {"filters": (2, 2, 2)}), "weights")
+    assert run("export-keras", "weights", "net.keras")[0] == 0
+    assert run("import-keras", "net.keras", "back")[0] == 0
+    assert json.loads(Path("back/config.json").read_text())["model"]["filters"] == [2, 2, 2]
+
+
+def test_each_command_has_an_example(run: Run) -> None:
+    for command in ("train", "forecast", "evaluate", "check", "demo", "import-keras", "export-keras"):
+        code, out, _ = run(command, "--help")
+        assert code == 0
+        assert f"Example: framecast {command}" in " ".join(out.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("forecast persistence missing.mp4", "missing.mp4"),
+        ("forecast persistence text.mp4", "text.mp4"),
+        ("forecast nowhere short.npy", "nowhere is neither a run folder nor a model"),
+        ("forecast persistance short.npy", "persistance is neither a run folder nor a model"),
+        ("forecast persistence short.npy --horizon 0", "0"),
+        ("forecast persistence short.npy --horizon -1", "-1"),
+        ("forecast persistence nan.npy", "nan.npy"),
+        ("forecast persistence short.npy -o f.xyz", "f.xyz"),
+        ("forecast TRAINED short.npy", "short.npy has 3 frames"),
+        ("forecast TRAINED two.npy", "two.npy"),
+        ("forecast conv_lstm short.npy", "conv_lstm has to be trained first"),
+        ("train short.npy", "short.npy"),
+        ("train nan.npy", "nan.npy"),
+        ("train missing", "missing"),
+        ("train moving_digits --model convlstm", "did you mean conv_lstm"),
+        ("train moving_digits --recipe nothing", "nothing is not a recipe"),
+        ("train moving_digits --recipe bad.toml", "did you mean learning_rate"),
+        ("train moving_digits --set train.batch=0", "train.batch is '0'"),
+        ("train moving_digits --set nonsense", "--set nonsense is not a setting"),
+        ("train moving_digits --epochs 1 --steps 2", "give one of epochs, steps"),
+        ("train moving_digits --axes TNHW", "data.axes is not a setting"),
+        ("train moving_digits --root missing", "missing"),
+        ("train moving_digits --past 0", "data.past is 0"),
+        ("train moving_digits --size big", "--size big is not a size"),
+        ("train moving_digits --out text.mp4/run --steps 1", "text.mp4"),
+        ("train moving_digits --no-such-flag", "--no-such-flag"),
+        ("evaluate persistence moving_digits --split tset", "tset is not a split"),
+        ("evaluate BROKEN moving_digits", "is damaged"),
+        ("check keras_conv_lstm --set model.head=future", "model.head is 'future'"),
+        ("data show moving_digit", "did you mean moving_digits"),
+        ("data get mnits", "mnits"),
+        ("import-keras text.mp4 out", "text.mp4"),
+        ("nonsense", "nonsense"),
+    ],
+)  # fmt: skip
+def test_bad_input_gets_one_line_and_exit_2(
+    run: Run, trained: Path, tmp_path: Path, words: str, says: str
+) -> None:
+    Path("text.mp4").write_text("this is no video")
+    Path("bad.toml").write_text("[train]\nlearning_rat = 1\n")
+    np.save("short.npy", np.zeros((3, 32, 32), np.uint8))
+    np.save("two.npy", np.zeros((30, 32, 32, 2), np.uint8))
+    np.save("nan.npy", np.full((30, 32, 32), np.nan, np.float32))
+    Path("broken").mkdir()
+    Path("broken/config.json").write_text("{")
+    before = sorted(tmp_path.rglob("*"))
+    places = {"TRAINED": str(trained), "BROKEN": "broken"}
+    code, out, err = run(*(places.get(word, word) for word in words.split()))
+    assert code == 2, out + err
+    assert err.startswith("framecast: ")
+    assert err.count("\n") == 1
+    assert says in err
+    assert sorted(tmp_path.rglob("*")) == before, "something was half-written"

@@ -22,8 +22,8 @@ from framecast.errors import InputError
 from framecast.models.forecaster import Direct, Forecaster, Recurrent
 
 MOST_WINDOWS, FEWEST_WINDOWS = 16, 4  # of a back-test, where the clip has as many
-PIXELS_IN_BACKTEST = 2**24  # large frames get fewer windows: a back-test is not to take an hour
-PIXELS_IN_BATCH = 2**21  # of the windows that go through the model together
+PIXELS_IN_BACKTEST = 2**22  # large frames get fewer windows: nobody waits an hour for one line
+PIXELS_IN_BATCH = 2**20  # of the windows that go through the model together
 
 
 def rollout(model: Forecaster, past_BMCHW: Tensor, horizon: int, *, clip: bool = True) -> Tensor:
@@ -146,7 +146,7 @@ class Backtest:
             return f"this video is too short to test the forecast on: {has}"
         skills = dict(enumerate(self.skill_N.tolist(), start=1))
         # A gain that would be printed as 0 % is none.
-        gains = {lead: skill for lead, skill in skills.items() if skill >= 0.005}
+        gains = {lead: skill for lead, skill in skills.items() if skill > 0.005}
         losses = [lead for lead in skills if lead not in gains]
         said = f"on this video the forecast {_compare(gains, losses)}"
         said += f" (over {_count(self.windows, 'earlier window')})"
@@ -154,7 +154,10 @@ class Backtest:
 
 
 def backtest(model: Forecaster, clip: Clip, horizon: int, past: int | None = None) -> Backtest:
-    """Forecast what is already known: windows spread evenly over the clip, at most 16.
+    """Forecast what is already known: windows spread evenly over the clip.
+
+    There are 16 of them, or fewer where the clip has fewer or the frames are large. The back-test
+    takes as much longer than one forecast as it has windows.
 
     A model that was trained on this very clip has seen these frames, and looks better here than
     it will be.
@@ -166,7 +169,7 @@ def backtest(model: Forecaster, clip: Clip, horizon: int, past: int | None = Non
         past: frames read in each window, as in `forecast`.
 
     Raises:
-        InputError: as `forecast`. A clip that is only too short for a back-test is none.
+        InputError: as `forecast`, but a clip that is only too short for a window is fine.
 
     >>> from framecast.models import build_model
     >>> clip = Clip(np.zeros((12, 64, 64, 1), np.uint8))

@@ -95,7 +95,7 @@ def test_a_clip_has_as_many_windows_as_fit_up_to_16(frames, windows):
 
 def test_large_frames_go_one_by_one_and_in_smaller_number():
     model = Trend()
-    result = backtest(model, ramp_clip(40, shape=(400, 400, 3)), 2)
+    result = backtest(model, ramp_clip(40, shape=(200, 200, 3)), 2)
     assert result.windows == len(model.given) == 5
     torch.testing.assert_close(result.skill_N, torch.ones(2, dtype=torch.float64))
 

@@ -2,21 +2,14 @@
 
 import json
 import shutil
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from framecast import plot
 from framecast.checkpoint import CONFIG, write_atomic
-from framecast.data import open_data
 from framecast.errors import InputError
 from framecast.evaluate import evaluate_run
-from framecast.forecast import rollout
-from framecast.report import write_report
+from framecast.report import draw_scores, write_report
 from framecast.train import train
-from framecast.train.config import read_recipe
 from framecast.train.loop import Watch
 
 SEQUENCES = 200  # enough for intervals of a few per cent, in seconds
@@ -43,18 +36,12 @@ def demo(out: Path, watch: Watch, minutes: float | None = None) -> Demo:
     """
     _clear(out)
     settings = {"train": {"minutes": minutes}} if minutes else {}
-    model = train(
-        out=out, recipe="demo", settings=settings, watches=[watch], started=time.monotonic()
-    )
-    scores = evaluate_run(str(out), "moving_digits", {}, limit=SEQUENCES, plots=out)
+    train(out=out, recipe="demo", settings=settings, watches=[watch])
+    scores = evaluate_run(out, "moving_digits", limit=SEQUENCES)
+    pictures = draw_scores(scores, out)
     write_atomic(out / "scores.json", json.dumps(scores.to_json(), indent=2).encode())
-    data = open_data("moving_digits", read_recipe("demo")["data"] | {"name": None})
-    window_BTCHW = data.test.batch(np.arange(1))
-    past, truth = window_BTCHW[:, : model.task.past], window_BTCHW[:, model.task.past :]
-    future = rollout(model, past, truth.shape[1])
-    gif = plot.side_by_side_gif(past[0], truth[0], future[0], out / "forecast.gif")
     report = write_report(out, scores.to_json(), out / "report.html")
-    return Demo([gif, out / "scores.json", report], scores.verdict())
+    return Demo([pictures[-1], out / "scores.json", report], scores.verdict())
 
 
 def _clear(out: Path) -> None:

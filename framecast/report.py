@@ -15,8 +15,10 @@ from typing import Any, TypeGuard
 
 from PIL import Image
 
+from framecast import plot
 from framecast.checkpoint import CONFIG, write_atomic
 from framecast.errors import InputError
+from framecast.evaluate import Scores
 from framecast.metrics import METRICS
 
 STYLE = Path(__file__).with_name("report.css")
@@ -62,6 +64,24 @@ def write_report(run: str | Path, scores: Mapping[str, Any], out: str | Path) ->
     ]
     write_atomic(out, _page(title, content).encode())
     return out
+
+
+def draw_scores(scores: Scores, folder: str | Path) -> list[Path]:
+    """Draw MSE and skill against lead time, and the first sequence: frames, errors, animation.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    folder, (past_MCHW, truth_NCHW, forecast_NCHW) = Path(folder), scores.example
+    return [
+        plot.lead_curves(scores.curves("mse"), folder / "mse.png"),
+        plot.lead_curves(
+            scores.curves("skill"), folder / "skill.png", score="skill", better="higher"
+        ),
+        plot.strip(past_MCHW, truth_NCHW, forecast_NCHW, folder / "strip.png"),
+        plot.error_maps(truth_NCHW, forecast_NCHW, folder / "errors.png"),
+        plot.side_by_side_gif(past_MCHW, truth_NCHW, forecast_NCHW, folder / "forecast.gif"),
+    ]
 
 
 def tag(name: str, /, *content: str, **attributes: str | int) -> Html:

@@ -46,6 +46,8 @@ class Settings(BaseModel):
             near = get_close_matches(key, names, n=1)
             fix = f"did you mean {near[0]}?" if near else f"choose from {', '.join(names)}"
             return InputError(f"{section}.{key}", "is not a setting", fix)
+        if first["type"] == "missing":
+            return InputError(f"{section}.{key}", "is missing", f"--set {section}.{key}=…")
         said = first["msg"].removeprefix("Value error, ")
         what = f"is {first['input']!r}" if first["loc"] else "do not fit together"
         return InputError(f"{section}.{key}", what, said[0].lower() + said[1:])

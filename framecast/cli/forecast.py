@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -80,21 +80,26 @@ def evaluate(
     """
     from framecast.checkpoint import write_atomic
     from framecast.evaluate import evaluate_run
+    from framecast.report import draw_scores
 
     typed = data_settings(past, future, root, size, grey, every, stride, axes)
     settings = sections(sets, data=typed)["data"]
-    scores = evaluate_run(run, source, settings, split=split, limit=limit, plots=plots)
-    console.print(_table(scores))
+    scores = evaluate_run(run, source, settings, split=split, limit=limit)
+    console.print(_table(scores.rows()))
+    console.print(_table(scores.lead_rows("mse")))
+    console.print(scores.verdict(), soft_wrap=True)
+    if plots:
+        draw_scores(scores, plots)
     if json_path:
         write_atomic(json_path, json.dumps(scores.to_json(), indent=2).encode())
 
 
-def _table(scores: Any) -> Table:
-    """The rows of the scores for a terminal."""
-    header, *rows = scores.rows()
-    table = Table(*header)
-    for row in rows:
-        table.add_row(*row)
+def _table(rows: list[list[str]]) -> Table:
+    """Turn rows into columns, one per forecaster: a terminal is narrower than it is long."""
+    header, *columns = rows
+    table = Table("", *(name for name, *_ in columns))
+    for cells in zip(*(row[1:] for row in (header, *columns)), strict=True):
+        table.add_row(*(" ".join(cell.split()) for cell in cells))
     return table
 
 

@@ -34,6 +34,9 @@ class TrainConfig(Settings):
         0, ge=0, description="validations without gain; 0 never stops early"
     )
     monitor: Literal["mse", "loss"] = Field("mse", description="validation score that decides")
+    grow: float = Field(
+        0.0, ge=0, le=1, description="share of training over which windows grow to full length"
+    )
     clip_norm: float = Field(1.0, ge=0, description="largest gradient norm; 0 for no limit")
     ema: float = Field(0.0, ge=0, lt=1, description="decay of averaged weights; 0 for none")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="of convolutions")

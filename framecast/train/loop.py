@@ -18,7 +18,7 @@ from framecast.data.windows import Dataset, Windows
 from framecast.errors import InputError
 from framecast.forecast import rollout
 from framecast.metrics import METRICS
-from framecast.models.forecaster import Forecaster
+from framecast.models.forecaster import Forecaster, Recurrent
 from framecast.train.config import TrainConfig
 from framecast.train.optimizer import build_optimizer
 from framecast.train.precision import settle_precision
@@ -39,6 +39,8 @@ class Progress:
     validation_mse: float | None = None
     best: bool = False
 
+
+SHORTEST = 3  # frames: two show a speed, three that it lasts
 
 Watch = Callable[[Forecaster, Progress], None]
 
@@ -73,11 +75,10 @@ class Objective(nn.Module):
         super().__init__()
         self.model, self.mixed = model, mixed
 
-    def forward(self, window_BTCHW: Tensor, progress: float) -> Tensor:
-        """Loss of one batch of windows of past + future frames."""
-        past = self.model.task.past
-        with torch.autocast(window_BTCHW.device.type, torch.bfloat16, enabled=self.mixed):
-            return self.model.loss(window_BTCHW[:, :past], window_BTCHW[:, past:], progress)
+    def forward(self, past_BMCHW: Tensor, future_BNCHW: Tensor, progress: float) -> Tensor:
+        """Loss of one batch."""
+        with torch.autocast(past_BMCHW.device.type, torch.bfloat16, enabled=self.mixed):
+            return self.model.loss(past_BMCHW, future_BNCHW, progress)
 
 
 class Trainer:
@@ -91,6 +92,8 @@ class Trainer:
         self.objective: nn.Module = Objective(self.model, mixed=config.precision == "bf16")
         if processes.size > 1:
             self.objective = DistributedDataParallel(self.objective)
+        if config.grow and not isinstance(model, Recurrent):
+            raise InputError("train.grow", "needs a model that reads frame by frame", "set it to 0")
         self.optimizer = build_optimizer(self.model, config)
         self.sampler = Sampler(data.train, config.batch, config.seed)
         self.average = _average(self.model, config.ema) if config.ema else None
@@ -108,11 +111,15 @@ class Trainer:
         """Update the weights once. Returns the loss and the learning rate."""
         index_B = self.processes.share(torch.from_numpy(self.sampler.indices(step)))
         window_BTCHW = self.data.train.batch(index_B.numpy()).to(self.processes.device)
+        past, future = self.lengths(progress)
+        now = self.model.task.past
         rate = learning_rate(self.config, progress) * self.patience.factor
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad()
-        loss = self.objective(window_BTCHW, progress)
+        loss = self.objective(
+            window_BTCHW[:, now - past : now], window_BTCHW[:, now : now + future], progress
+        )
         loss.backward()
         limit = self.config.clip_norm or float("inf")
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), limit)
@@ -121,6 +128,20 @@ class Trainer:
             if self.average:
                 self.average.update_parameters(self.model)
         return loss.detach(), rate
+
+    def lengths(self, progress: float) -> tuple[int, int]:
+        """Past and future frames of the windows at this point.
+
+        Short windows first (curriculum learning, Bengio et al., ICML 2009): motion from frame to
+        frame is learnt from them at a fraction of the time.
+        """
+        task, grow = self.model.task, self.config.grow
+        share = min(1.0, progress / grow) if grow else 1.0
+        past, future = (
+            min(whole, round(SHORTEST + share * (whole - SHORTEST)))
+            for whole in (task.past, task.future)
+        )
+        return past, future
 
     def _usable(self, norm: Tensor) -> bool:
         """A non-finite gradient changes nothing; ten in a row end the run."""

@@ -125,7 +125,7 @@ def test_each_command_has_an_example(run: Run) -> None:
         ("forecast persistence short.npy --horizon 0", "0"),
         ("forecast persistence short.npy --horizon -1", "-1"),
         ("forecast persistence nan.npy", "nan.npy"),
-        ("forecast persistence short.npy -o f.xyz", "f.xyz"),
+        ("forecast persistence long.npy -o f.xyz", "f.xyz"),
         ("forecast TRAINED short.npy", "short.npy has 3 frames"),
         ("forecast TRAINED two.npy", "two.npy"),
         ("forecast conv_lstm short.npy", "conv_lstm has to be trained first"),
@@ -159,6 +159,7 @@ def test_bad_input_gets_one_line_and_exit_2(
     Path("text.mp4").write_text("this is no video")
     Path("bad.toml").write_text("[train]\nlearning_rat = 1\n")
     np.save("short.npy", np.zeros((3, 32, 32), np.uint8))
+    np.save("long.npy", np.zeros((30, 32, 32), np.uint8))
     np.save("two.npy", np.zeros((30, 32, 32, 2), np.uint8))
     np.save("nan.npy", np.full((30, 32, 32), np.nan, np.float32))
     Path("broken").mkdir()

@@ -130,6 +130,21 @@ def test_average_is_what_validation_sees() -> None:
     assert all(not torch.equal(a, b) for a, b in pairs)
 
 
+def test_windows_grow_from_short_to_whole() -> None:
+    data = open_data("moving_digits", DATA | {"past": 9, "future": 5})
+    model = build_model("conv_lstm", MODEL, Task(1, 32, 32, past=9, future=5))
+    trainer = Trainer(model, data, TrainConfig(grow=0.5, batch=1), Processes.start())
+    lengths = [trainer.lengths(progress) for progress in (0, 0.25, 0.5, 1)]
+    assert lengths == [(3, 3), (6, 4), (9, 5), (9, 5)]
+    seen = []
+    trainer.objective.forward = lambda past, future, _: (
+        seen.append((past, future)) or model.head.weight.sum()
+    )
+    trainer.step(0, 0.25)
+    window = data.train.batch(np.arange(1))
+    assert torch.equal(torch.cat(seen[0], dim=1), window[:, 3:13])
+
+
 def _gradients(rank: int, size: int, folder: str) -> None:
     torch.set_num_threads(1)
     if size > 1:
@@ -141,9 +156,9 @@ def _gradients(rank: int, size: int, folder: str) -> None:
     objective = Objective(model, mixed=False)
     objective = DistributedDataParallel(objective) if size > 1 else objective
     index = Processes(rank, size, torch.device("cpu")).share(torch.arange(4))
-    windows = open_data("moving_digits", DATA).train
+    window = open_data("moving_digits", DATA).train.batch(index.numpy())
     torch.manual_seed(1)
-    objective(windows.batch(index.numpy()), progress=0.2).backward()
+    objective(window[:, :3], window[:, 3:], progress=0.2).backward()
     grads = {name: p.grad for name, p in model.named_parameters()}
     torch.save(grads, Path(folder, f"{size}_{rank}.pt"))
     if size > 1:

@@ -148,4 +148,5 @@ def _chunks(remote: Remote, path: Path, open_url: Opener) -> Iterator[bytes]:
                 yield chunk
     except (OSError, HTTPException) as error:
         fix = f"fetch it by hand and put it into {path.parent}"
-        raise InputError(remote.url, f"cannot be reached ({error})", fix) from None
+        why = getattr(error, "reason", error)
+        raise InputError(remote.url, f"cannot be reached ({why})", fix) from None

@@ -166,7 +166,7 @@ def _shake(rng: np.random.Generator, glyph: Glyph, count: int) -> Floats:
     points = glyph.points_2U.shape[1]
     turns_W1 = np.arange(4)[:, None]
     phase_B2W1 = rng.uniform(0, 2 * np.pi, (count, 2, 4, 1))
-    height_B2W1 = rng.normal(0, 0.067, (count, 2, 4, 1)) / (1 + turns_W1) ** 0.71
+    height_B2W1 = rng.normal(0, 0.06, (count, 2, 4, 1)) / (1 + turns_W1) ** 0.7
     waves_B2WU = np.cos(2 * np.pi * turns_W1 * np.arange(points) / points + phase_B2W1)
     alone_B2U = rng.normal(0, 0.006, (count, 2, points))
     moved_B2U = glyph.points_2U + (height_B2W1 * waves_B2WU).sum(2) + alone_B2U
@@ -188,7 +188,7 @@ def _warp(rng: np.random.Generator, dots_B2P: Floats) -> Floats:
 def _slant(rng: np.random.Generator, dots_B2P: Floats) -> Floats:
     """Stretch, slant and turn."""
     count = len(dots_B2P)
-    slant_B, turn_B = rng.normal(0, 0.2, count), rng.normal(0, 0.09, count)
+    slant_B, turn_B = rng.normal(0, 0.19, count), rng.normal(0, 0.08, count)
     width_B, one_B = np.exp(rng.normal(0, 0.22, count)), np.ones(count)
     shape_22B = np.array([[width_B, slant_B], [0 * one_B, one_B]])
     turn_22B = np.array([[np.cos(turn_B), -np.sin(turn_B)], [np.sin(turn_B), np.cos(turn_B)]])
@@ -199,7 +199,7 @@ def _slant(rng: np.random.Generator, dots_B2P: Floats) -> Floats:
 
 def _press(rng: np.random.Generator, count: int) -> Floats:
     """The radius of the pen at each dot, radius_BP in pixels."""
-    pen_B1 = np.exp(rng.normal(np.log(1.24), 0.24, (count, 1)))
+    pen_B1 = np.exp(rng.normal(np.log(1.23), 0.24, (count, 1)))
     turns_B1, phase_B1 = rng.uniform(2, 9, (count, 1)), rng.uniform(0, 2 * np.pi, (count, 1))
     wave_BP = np.sin(turns_B1 * np.linspace(0, 1, DOTS) + phase_B1)
     radius_BP = pen_B1 * (1 + rng.uniform(0, 0.22, (count, 1)) * wave_BP)

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from framecast.check import check
+from framecast.check import check, probe_repeat
 from framecast.models import build_model
 from framecast.models.forecaster import Direct, ForecasterConfig, Recurrent, RecurrentConfig, Task
 
@@ -184,6 +184,12 @@ def test_a_fault_is_named(kind, found):
 
 def test_a_state_between_calls_of_a_function_is_found():
     assert "repeat" in faults(Counts())
+
+
+def test_a_state_is_found_that_only_another_past_would_change():
+    model, past_BMCHW = Remembers(RecurrentConfig(), TASK), torch.zeros(2, 5, 1, 8, 8)
+    model(past_BMCHW, 3)
+    assert not probe_repeat(model, past_BMCHW).passed
 
 
 def test_look_ahead_is_named_with_its_frame():

@@ -213,12 +213,14 @@ def test_stream_says_what_rollout_says_of_all_frames_so_far(model, channels):
 
 def test_stream_is_lazy_and_its_work_per_frame_does_not_grow():
     model = Trend()
-    frames = (torch.rand(1, 1, 4, 4) for _ in itertools.count())
+    arrived = itertools.count(1)
+    frames = (torch.full((1, 1, 4, 4), number / 100) for number in arrived)
     counts = []
     for _ in itertools.islice(stream(model, frames, horizon=3), 5):
         counts.append(len(model.seen))
         model.seen.clear()
     assert counts == [3] * 5
+    assert next(arrived) == 6
 
 
 def test_between_two_answers_of_a_stream_the_model_may_be_trained():

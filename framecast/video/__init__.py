@@ -1,0 +1,1 @@
+"""Reading and writing clips: one file per family; `read` and `write` pick."""

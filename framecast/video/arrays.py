@@ -1,0 +1,100 @@
+"""Arrays (.npy, .npz) as clips: one sequence (T, H, W) or (T, H, W, C). Never pickle.
+
+Shapes: T frames, C channels, H height, W width.
+"""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from framecast.clip import Clip
+from framecast.errors import InputError
+from framecast.video.selection import Selection, fit
+
+CHANNELS = 16  # a last axis longer than this is taken for a width: most likely many sequences
+FIX = "write it anew with numpy.save(path, array)"
+
+
+def read(path: Path, selection: Selection) -> Clip:
+    """Read one sequence.
+
+    Raises:
+        InputError: the file is no such array, or holds NaN.
+    """
+    array = load(path)
+    if array.ndim == 3:
+        array = array[:, :, :, None]
+    if array.ndim != 4 or array.shape[3] > CHANNELS:
+        what = f"has the shape {array.shape}, not that of one sequence: (T, H, W) or (T, H, W, C)"
+        raise InputError(path, what, "save one sequence of it, or train on it as a data set")
+    frames_THWC, value_range = to_values(array, path)
+    chosen_THWC = frames_THWC[selection.start : selection.stop : selection.every]
+    fitted_THWC = resize(chosen_THWC, selection.size, selection.grey)
+    return Clip(fitted_THWC, value_range=value_range, source=str(path))
+
+
+def resize(frames_THWC: NDArray[Any], size: tuple[int, int] | None, grey: bool) -> NDArray[Any]:
+    """`fit` each frame; the very same array, perhaps memory-mapped, when nothing is asked."""
+    if (size is None or size == frames_THWC.shape[1:3]) and not (grey and frames_THWC.shape[3] > 1):
+        return frames_THWC
+    return np.stack([fit(frame_HWC, size, grey) for frame_HWC in frames_THWC])
+
+
+def load(path: Path, key: str | None = None) -> NDArray[Any]:
+    """Open an array: memory-mapped from .npy, unpacked from .npz.
+
+    Args:
+        path: the file.
+        key: which array of an .npz; may be left out when there is only one.
+
+    Raises:
+        InputError: the file is damaged or holds no numbers, or the key is missing or wrong.
+    """
+    try:
+        opened = np.load(path, mmap_mode="c", allow_pickle=False)
+        array = opened if isinstance(opened, np.ndarray) else _unpack(path, opened, key)
+    except (OSError, ValueError, EOFError, SyntaxError, zipfile.BadZipFile) as error:
+        if isinstance(error, InputError):
+            raise
+        said = "is an array of Python objects" if "pickle" in str(error) else "is a damaged array"
+        raise InputError(path, said, FIX) from None
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "buif":
+        raise InputError(path, "holds no numbers", FIX)
+    if array.size == 0:
+        raise InputError(path, f"is empty: its shape is {array.shape}", "give an array with frames")
+    return array
+
+
+def to_values(array: NDArray[Any], source: Path) -> tuple[NDArray[Any], tuple[float, float]]:
+    """The values as a `Clip` keeps them, and their range.
+
+    uint8 stays, with the range 0 to 255. All else becomes float32 with the range 0 to 1 if the
+    values lie in it, else from their minimum to their maximum.
+
+    Raises:
+        InputError: a value is NaN, infinite or beyond float32.
+    """
+    if array.dtype == np.uint8:
+        return array, (0.0, 255.0)
+    with np.errstate(invalid="ignore", over="ignore"):
+        low, high = float(np.float32(array.min())), float(np.float32(array.max()))
+    if not np.isfinite(high - low):
+        raise InputError(source, "holds NaN or infinite values", "fill the missing pixels first")
+    if low >= 0 and high <= 1:
+        low, high = 0.0, 1.0
+    return array.astype(np.float32, copy=False), (low, high if high > low else low + 1)
+
+
+def _unpack(path: Path, archive: "np.lib.npyio.NpzFile", key: str | None) -> NDArray[Any]:
+    with archive:
+        keys = ", ".join(archive.files)
+        if key is None and len(archive.files) != 1:
+            what = f"holds {len(archive.files)} arrays ({keys})"
+            raise InputError(path, what, "save one of them as .npy, or name it with key=...")
+        if key is not None and key not in archive.files:
+            raise InputError(path, f"holds no array {key!r}", f"choose from {keys}")
+        unpacked: NDArray[Any] = archive[key or archive.files[0]]
+        return unpacked

@@ -1,0 +1,157 @@
+"""Container files (mp4, avi, webm, mkv, …), read and written with PyAV; nothing else touches it.
+
+`decode` takes plain values and yields plain arrays, so that it can move into a child process.
+
+Shapes: T frames, C channels, H height, W width.
+"""
+
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.reformatter import ColorRange, Colorspace
+from numpy.typing import NDArray
+
+from framecast.errors import InputError
+from framecast.video.selection import CutShort, Pictures, Selection, fit
+
+# Play lists and scripts, which name other files and addresses, are not among them.
+FORMATS = "mov,matroska,avi,flv,asf,ogg,ivf,rm,pmp,mpeg,mpegts,mxf,yuv4mpegpipe"
+BT709 = 1  # the number of these colours in every table of H.273
+FIX = "give another file, or convert it to mp4 first"
+
+
+def decode(path: Path, selection: Selection) -> Pictures:
+    """Yield the frames of a film one by one, upright, and when each is shown.
+
+    A film whose frames change their size is scaled to the size of the first. Counts of frames in
+    headers are often wrong and are not read.
+
+    Args:
+        path: a container file in one of `FORMATS`.
+        selection: frames to yield, their size and colour.
+
+    Yields:
+        frame_HWC, uint8, with one channel for films stored as grey or with `grey`, else three;
+        and its time in seconds.
+
+    Raises:
+        InputError: the file cannot be read as a film.
+        CutShort: it breaks off after some frames.
+    """
+    size, count = selection.size, 0
+    try:
+        with av.open(
+            path, options={"format_whitelist": FORMATS}, metadata_errors="replace"
+        ) as film:
+            stream = _main_track(film, path)
+            # The rate in the header is only for files without time stamps: it is often wrong too.
+            rate = stream.average_rate or stream.guessed_rate or 10
+            frames = islice(
+                enumerate(film.decode(stream)), selection.start, selection.stop, selection.every
+            )
+            for index, frame in frames:
+                picture_HWC = fit(_upright(frame), size, selection.grey)
+                size = picture_HWC.shape[:2]
+                count += 1
+                yield picture_HWC, float(index / rate) if frame.time is None else frame.time
+    except (av.FFmpegError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        kind = CutShort if count else InputError
+        raise kind(path, f"cannot be decoded ({_reason(error)})", FIX) from None
+
+
+def _main_track(film: InputContainer, path: Path) -> av.VideoStream:
+    """The first track that is no cover picture."""
+    for track in film.streams.video:
+        if not track.disposition & Disposition.attached_pic:
+            return track
+    raise InputError(path, "holds no moving pictures", "give a file with a video track")
+
+
+def _upright(frame: av.VideoFrame) -> NDArray[np.uint8]:
+    """The pixels of a frame, turned as the film says: phones store portraits lying down."""
+    if frame.format.name.startswith("gray"):
+        pixels_HWC = frame.to_ndarray(format="gray")[:, :, None]
+    else:
+        pixels_HWC = frame.to_ndarray(format="rgb24")
+    return np.rot90(pixels_HWC, round(frame.rotation / 90))
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)
+
+
+class Codec(NamedTuple):
+    """How the frames of one kind of file are stored."""
+
+    format: str
+    name: str
+    pixels: str
+    options: dict[str, object]
+    multiple: int  # of width and height
+    bt709: bool  # the colours, which are then named in the file; jpeg has its own
+
+
+CODECS = {
+    # h264 in 4:2:0 is the one kind that every browser and player shows. It has even sides only.
+    ".mp4": Codec("mp4", "libx264", "yuv420p", {"crf": "18"}, 2, True),
+    ".webm": Codec(
+        "webm", "libvpx-vp9", "yuv420p", {"crf": "20", "b": "0", "cpu-used": "4"}, 1, True
+    ),
+    # Motion jpeg and not ffv1: it plays wherever avi does. For exact pixels there are npy and png.
+    ".avi": Codec("avi", "mjpeg", "yuvj420p", {"qmin": "2", "qmax": "2"}, 1, False),
+}
+
+
+def encode(path: Path, frames_THWC: NDArray[np.uint8], seconds: float, codec: Codec) -> None:
+    """Write a film.
+
+    Sides that the codec cannot store, odd ones in mp4, grow by a copy of the last line of pixels.
+
+    Args:
+        path: the file.
+        frames_THWC: one or three channels.
+        seconds: time from one frame to the next.
+        codec: one of `CODECS`.
+
+    Raises:
+        OSError: the disk is full, or the file cannot be written.
+        InputError: the codec cannot store frames of this size.
+    """
+    height, width = (side + -side % codec.multiple for side in frames_THWC.shape[1:3])
+    try:
+        with av.open(path, "w", format=codec.format) as film:
+            stream = film.add_stream(codec.name, rate=Fraction(1 / seconds).limit_denominator(1001))
+            assert isinstance(stream, av.VideoStream)
+            stream.width, stream.height, stream.pix_fmt = width, height, codec.pixels
+            stream.options = codec.options
+            if codec.bt709:
+                context = stream.codec_context
+                context.colorspace = context.color_primaries = context.color_trc = BT709
+                context.color_range = ColorRange.MPEG
+            for frame_HWC in frames_THWC:
+                film.mux(stream.encode(_frame(frame_HWC, height, width, codec)))
+            film.mux(stream.encode())
+    except av.FFmpegError as error:
+        if isinstance(error, OSError) and not isinstance(error, ValueError):
+            raise
+        what = f"cannot hold frames of {width}×{height} pixels ({_reason(error)})"
+        raise InputError(path.name, what, "write a folder of pictures, or .npy") from None
+
+
+def _frame(frame_HWC: NDArray[np.uint8], height: int, width: int, codec: Codec) -> av.VideoFrame:
+    """A frame in the pixel format of the codec, padded to its size."""
+    missing = height - frame_HWC.shape[0], width - frame_HWC.shape[1]
+    padded_HWC = np.pad(frame_HWC, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")
+    # Grey goes by way of colour: the direct conversion rounds down and tints.
+    colour_HWC = np.ascontiguousarray(np.broadcast_to(padded_HWC, (height, width, 3)))
+    frame = av.VideoFrame.from_ndarray(colour_HWC, format="rgb24")
+    colours = Colorspace.ITU709 if codec.bt709 else None
+    return frame.reformat(format=codec.pixels, dst_colorspace=colours)

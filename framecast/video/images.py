@@ -1,0 +1,217 @@
+"""Animated pictures (gif, webp, apng) and folders of pictures, read and written with Pillow.
+
+Shapes: T frames, C channels, H height, W width.
+"""
+
+import math
+import re
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from framecast.errors import InputError
+from framecast.video.selection import CutShort, Pictures, Selection, fit
+
+KINDS = (
+    "GIF",
+    "PNG",
+    "JPEG",
+    "WEBP",
+    "BMP",
+    "TIFF",
+)  # no kind that runs a program or reads a script
+MAGIC = re.compile(
+    rb"GIF8|\x89PNG|\xff\xd8\xff|RIFF.{4}WEBP|BM.{4}\0\0\0\0|II\*\0|MM\0\*", re.DOTALL
+)
+BROKEN = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)  # Pillow's ways
+GREY = ("1", "L", "LA")
+SAMPLE = 500_000  # pixels that the colours of a gif are chosen from
+
+
+def in_order(folder: Path) -> list[Path]:
+    """What is in a folder, hidden files apart, with frame 9 before frame 10.
+
+    Raises:
+        InputError: the folder cannot be opened.
+    """
+
+    def numbers(path: Path) -> list[tuple[int, str]]:
+        parts = re.findall(r"\d+|\D+", path.name)
+        return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+
+    try:
+        return sorted((p for p in folder.iterdir() if not p.name.startswith(".")), key=numbers)
+    except OSError as error:
+        what = f"cannot be opened ({error.strerror})"
+        raise InputError(folder, what, "check its permissions") from None
+
+
+def stills(folder: Path) -> list[Path]:
+    """The pictures of a folder that do not move, in natural order of their names."""
+    return [path for path in in_order(folder) if path.is_file() and _is_still(path)]
+
+
+def decode_animation(path: Path, selection: Selection) -> Pictures:
+    """Yield the whole frames of an animated picture, transparency on black, and their times.
+
+    Raises:
+        InputError: the file cannot be read as a picture.
+        CutShort: it breaks off after some frames.
+    """
+    size, count = selection.size, 0
+    try:
+        with Image.open(path, formats=KINDS) as image:
+            for frame, time in islice(
+                _shots(image), selection.start, selection.stop, selection.every
+            ):
+                picture_HWC = fit(_pixels(frame, path, grey=False), size, selection.grey)
+                size = picture_HWC.shape[:2]
+                count += 1
+                yield picture_HWC, time
+    except InputError:
+        raise
+    except BROKEN as error:
+        kind = CutShort if count else InputError
+        raise kind(path, f"is a broken picture ({error})", "give another file") from None
+
+
+def decode_stills(paths: list[Path], selection: Selection) -> Pictures:
+    """Yield pictures of one size as frames; the folder does not say their times.
+
+    Raises:
+        InputError: a picture is broken, or differs from the first in size or colour.
+    """
+    shape = None
+    for path in paths[selection.start : selection.stop : selection.every]:
+        picture_HWC = fit(_open_still(path), selection.size, selection.grey)
+        shape = shape or picture_HWC.shape
+        if picture_HWC.shape != shape:
+            what = f"is {_say(picture_HWC.shape)}, the first picture is {_say(shape)}"
+            raise InputError(path, what, "take it out, or give a size and grey for all")
+        yield picture_HWC, float("nan")
+
+
+def _is_still(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            if not MAGIC.match(file.read(16)):
+                return False
+        with Image.open(path, formats=KINDS) as image:
+            return not getattr(image, "is_animated", False)
+    except BROKEN:
+        return True  # a broken picture in a folder is named when it is its turn
+
+
+def _shots(image: Image.Image) -> Iterator[tuple[Image.Image, float]]:
+    """The frames and their times, up to the real end: headers overstate the number of frames."""
+    time = 0.0
+    first = 1 if getattr(image, "default_image", False) else 0  # not part of the animation
+    for index in range(first, getattr(image, "n_frames", 1)):
+        try:
+            image.seek(index)
+        except EOFError:
+            return
+        image.load()  # webp knows its duration only now
+        if image.format == "GIF" and image.mode == "L":
+            _give_palette(image)
+        yield image, time
+        duration = image.info.get("duration", 0) / 1000
+        time += duration if duration > 0.01 else 0.1  # as every browser does
+
+
+def _give_palette(image: Image.Image) -> None:
+    """Make a grey first frame one of 256 colours: Pillow's gif reader garbles what follows grey."""
+    shades = Image.fromarray(np.asarray(image)).convert("P")
+    image.im, image.palette, image._mode = shades.im, shades.palette, "P"
+
+
+def _open_still(path: Path) -> NDArray[np.uint8]:
+    try:
+        with Image.open(path, formats=KINDS) as image:
+            grey = image.mode in GREY or image.mode.startswith("I;16")
+            return _pixels(ImageOps.exif_transpose(image), path, grey)
+    except InputError:
+        raise
+    except BROKEN as error:
+        raise InputError(path, f"is a broken picture ({error})", "take it out") from None
+
+
+def _pixels(image: Image.Image, path: Path, grey: bool) -> NDArray[np.uint8]:
+    """The pixels of one picture, transparency on black, 16 bits cut to 8."""
+    if image.mode in ("I", "F"):
+        fix = "store such measurements as .npy"
+        raise InputError(path, "holds 32-bit values", fix)
+    if image.mode.startswith("I;16"):
+        shades_HW = (np.asarray(image) >> 8).astype(np.uint8)
+        return np.repeat(shades_HW[:, :, None], 1 if grey else 3, axis=2)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
+    pixels = np.asarray(image.convert("L" if grey else "RGB"))
+    return pixels[:, :, None] if grey else pixels
+
+
+def _say(shape: tuple[int, ...]) -> str:
+    return f"{shape[1]}×{shape[0]} in {'grey' if shape[2] == 1 else 'colour'}"
+
+
+def encode_gif(path: Path, frames_THWC: NDArray[np.uint8], seconds: float) -> None:
+    """Write an animation that repeats for ever; grey keeps its 256 shades.
+
+    Colour gets one palette for the whole clip and no dither, so that what stands still does not
+    flicker. Frames equal to the one before are stored as a longer time of that one.
+
+    Raises:
+        OSError: the disk is full, or the file cannot be written.
+    """
+    shown_T = np.maximum(np.diff(np.round(np.arange(len(frames_THWC) + 1) * seconds * 100)), 2)
+    frames = _grey_or_palette(frames_THWC)
+    frames[0].save(
+        path,
+        "GIF",
+        save_all=True,
+        append_images=frames[1:],
+        duration=[int(10 * hundredths) for hundredths in shown_T],
+        loop=0,
+    )
+
+
+def encode_strip(path: Path, frames_THWC: NDArray[np.uint8], gap: int = 2) -> None:
+    """Write all frames side by side into one png, with a gap of grey pixels between them.
+
+    Raises:
+        OSError: the disk is full, or the file cannot be written.
+    """
+    gapped_THWC = np.pad(frames_THWC, ((0, 0), (0, 0), (0, gap), (0, 0)), constant_values=128)
+    strip_HWC = np.concatenate(gapped_THWC, axis=1)[:, :-gap]
+    _image(strip_HWC).save(path, "PNG")
+
+
+def encode_folder(path: Path, frames_THWC: NDArray[np.uint8]) -> None:
+    """Write frame_0000.png, frame_0001.png, … into a new folder.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written.
+    """
+    path.mkdir()
+    for number, frame_HWC in enumerate(frames_THWC):
+        _image(frame_HWC).save(path / f"frame_{number:04}.png", "PNG")
+
+
+def _image(frame_HWC: NDArray[np.uint8]) -> Image.Image:
+    return Image.fromarray(frame_HWC[:, :, 0] if frame_HWC.shape[2] == 1 else frame_HWC)
+
+
+def _grey_or_palette(frames_THWC: NDArray[np.uint8]) -> list[Image.Image]:
+    images = [_image(frame_HWC) for frame_HWC in frames_THWC]
+    if frames_THWC.shape[3] == 1:
+        return images
+    step = math.ceil(math.sqrt(frames_THWC[..., 0].size / SAMPLE))
+    sample_HWC = np.concatenate(frames_THWC[:, ::step, ::step])
+    # Of Pillow's methods this one keeps small vivid things, and is a hundred times faster too.
+    palette = Image.fromarray(sample_HWC).quantize(256, Image.Quantize.FASTOCTREE)
+    return [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]

@@ -1,0 +1,141 @@
+"""Read a clip from whatever holds frames; the family is told by content, since suffixes lie.
+
+Shapes: T frames, C channels, H height, W width.
+"""
+
+import re
+import warnings
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from framecast.clip import Clip
+from framecast.errors import InputError
+from framecast.video import arrays
+from framecast.video.containers import decode
+from framecast.video.images import MAGIC, decode_animation, decode_stills, stills
+from framecast.video.selection import CutShort, Pictures, Selection
+
+Family: TypeAlias = Literal["container", "picture", "array", "folder"]
+CONTAINERS = re.compile(
+    rb".{4}(ftyp|moov|mdat|moof|free|skip|wide|pnot)|\x1aE\xdf\xa3|RIFF.{4}AVI |FLV|OggS|DKIF|"
+    rb"\.RMF|pmpm|0&\xb2u\x8ef\xcf\x11|\0\0\x01\xba|\x06\x0e\+4|YUV4MPEG2|G.{187}G",
+    re.DOTALL,
+)
+ARRAYS = re.compile(rb"\x93NUMPY|PK\x03\x04")
+FIX = "give a video (mp4, avi, webm, mkv, …), a gif, a folder of pictures or an .npy array"
+
+
+def read(
+    path: str | Path,
+    *,
+    start: int = 0,
+    stop: int | None = None,
+    every: int = 1,
+    size: tuple[int, int] | int | None = None,
+    grey: bool = False,
+) -> Clip:
+    """Read a video, an animation, a folder of pictures or an array.
+
+    Args:
+        path: a container file, a gif, webp or png, a folder of pictures, an .npy or .npz file.
+        start: first frame, counted from 0.
+        stop: frame to stop before; the default is the end.
+        every: 2 takes each second frame, and so on.
+        size: (height, width), or one number for a square; the default keeps the size.
+        grey: make one channel out of colour.
+
+    Returns:
+        The clip: uint8 for pictures, the values themselves for arrays. Films and animations have
+        three channels unless they are stored as grey. Frames are taken as they are stored: one
+        that a gif shows for longer stays one frame.
+
+    Raises:
+        InputError: the path cannot be read, or has no frame between `start` and `stop`.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from framecast.video.write import write
+    >>> with TemporaryDirectory() as folder:
+    ...     path = write(Clip(np.zeros((5, 16, 32, 3), np.uint8)), f"{folder}/night")
+    ...     read(path, every=2, size=8, grey=True).frames_THWC.shape
+    (3, 8, 8, 1)
+    """
+    where = Path(path)
+    shape = (size, size) if isinstance(size, int) else size
+    selection = Selection(start=start, stop=stop, every=every, size=shape, grey=grey)
+    kind = family(where)
+    if kind == "array":
+        clip = arrays.read(where, selection)
+    else:
+        frames_THWC, seconds = _collect(_decode(where, kind, selection))
+        clip = Clip(frames_THWC, seconds, source=str(where))
+    if len(clip) == 0:
+        fix = "give a smaller start" if start else "give another file"
+        raise InputError(where, f"has no frame number {start}", fix)
+    return clip
+
+
+def family(path: Path) -> Family:
+    """Tell by its first bytes what a path holds.
+
+    Raises:
+        InputError: it is missing, empty, text, or nothing that holds frames.
+    """
+    if path.is_dir():
+        return "folder"
+    try:
+        with path.open("rb") as file:
+            head = file.read(512)
+    except FileNotFoundError:
+        raise InputError(path, "does not exist", "check the path") from None
+    except OSError as error:
+        raise InputError(path, f"cannot be opened ({error.strerror})", "check the path") from None
+    if not head:
+        raise InputError(path, "is empty", FIX)
+    kinds: dict[Family, re.Pattern[bytes]]
+    kinds = {"picture": MAGIC, "container": CONTAINERS, "array": ARRAYS}
+    for kind, magic in kinds.items():
+        if magic.match(head):
+            return kind
+    what = "is text" if all(byte >= 32 or byte in b"\t\n\r\f" for byte in head) else "is no video"
+    raise InputError(path, what, FIX)
+
+
+def _decode(path: Path, kind: Family, selection: Selection) -> Pictures:
+    if kind == "container":
+        return decode(path, selection)
+    if kind == "picture":
+        return decode_animation(path, selection)
+    pictures = stills(path)
+    if not pictures:
+        raise InputError(path, "is a folder without pictures", "give one file of it, or pictures")
+    return decode_stills(pictures, selection)
+
+
+def _collect(pictures: Pictures) -> tuple[NDArray[np.uint8], float]:
+    """Stack all frames, without holding them twice, and find the seconds per frame."""
+    frames_THWC = np.empty((0, 0, 0, 1), np.uint8)
+    times: list[float] = []
+    try:
+        for picture_HWC, time in pictures:
+            if len(times) == len(frames_THWC):
+                rows = max(16, 2 * len(times))
+                frames_THWC.resize((rows, *picture_HWC.shape), refcheck=False)
+            frames_THWC[len(times)] = picture_HWC
+            times.append(time)
+    except CutShort as error:
+        warnings.warn(f"{error.where} {error.what} after {len(times)} frames", stacklevel=3)
+    frames_THWC.resize((len(times), *frames_THWC.shape[1:]), refcheck=False)
+    return frames_THWC, _pace(np.array(times))
+
+
+def _pace(times_T: NDArray[np.float64]) -> float:
+    """Seconds per frame: the mean step, pauses and frames without a time left out."""
+    steps = np.diff(np.sort(times_T))  # some decoders hand out the times of B-frames in disorder
+    steps = np.sort(steps[steps > 0])
+    if len(steps) == 0:
+        return 0.1
+    middle = steps[len(steps) // 2]
+    return float(steps[abs(steps - middle) <= middle / 2].mean())

@@ -1,0 +1,102 @@
+"""Write a clip; the suffix of the path says as what.
+
+Shapes: T frames, C channels, H height, W width.
+"""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from numpy.typing import NDArray
+
+from framecast.clip import Clip
+from framecast.errors import InputError
+from framecast.video.containers import CODECS, encode
+from framecast.video.images import encode_folder, encode_gif, encode_strip
+
+SUFFIXES = (*CODECS, ".gif", ".png", ".npy", "")
+SLOWEST = 2.0  # seconds: what is slower, such as radar, is shown at ten frames per second
+
+
+def write(clip: Clip, path: str | Path) -> Path:
+    """Write a clip as a film, an animation, pictures or an array.
+
+    .mp4 is h264, which plays everywhere but has even sides: odd ones grow by a pixel. .webm is VP9,
+    .avi motion jpeg. .png is one strip with the frames side by side; a path without suffix is a new
+    folder of png files. For all these and .gif, values are scaled from the range of the clip to
+    0 … 255, missing ones are black, and four channels are colour with transparency, put on black.
+    .npy keeps the values as they are, (T, H, W, C).
+
+    An existing file is replaced; if anything goes wrong, all is left as it was.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: the suffix is unknown, the channels are no picture, the folder is missing or not
+            writable, or the disk is full.
+
+    >>> from framecast.video.read import read
+    >>> with TemporaryDirectory() as folder:
+    ...     path = write(Clip(np.zeros((5, 16, 32, 1), np.uint8)), f"{folder}/night.avi")
+    ...     read(path, start=2, grey=True).frames_THWC.shape
+    (3, 16, 32, 1)
+    """
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        fix = f"choose from {', '.join(SUFFIXES[:-1])}, or no suffix for a folder of pictures"
+        raise InputError(path, "has a suffix that cannot be written", fix)
+    if len(clip) == 0:
+        raise InputError(path, "would hold no frame", "give a clip with frames")
+    if path.is_dir() and any(path.iterdir()):
+        raise InputError(path, "is a folder with files in it", "choose another name")
+    try:
+        with TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
+            made = Path(folder) / path.name
+            _save(clip, made)
+            made.replace(path)
+    except OSError as error:
+        fix = "choose another folder, or make room"
+        raise InputError(path, f"cannot be written ({error.strerror or error})", fix) from None
+    return path
+
+
+def _save(clip: Clip, path: Path) -> None:
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
+        with path.open("wb") as file:
+            np.save(file, clip.frames_THWC, allow_pickle=False)
+        return
+    frames_THWC = _pixels(clip, path.name)
+    seconds = clip.seconds_per_frame if 0 < clip.seconds_per_frame <= SLOWEST else 0.1
+    if suffix in CODECS:
+        encode(path, frames_THWC, seconds, CODECS[suffix])
+    elif suffix == ".gif":
+        encode_gif(path, frames_THWC, seconds)
+    elif suffix == ".png":
+        encode_strip(path, frames_THWC)
+    else:
+        encode_folder(path, frames_THWC)
+
+
+def _pixels(clip: Clip, name: str) -> NDArray[np.uint8]:
+    """The frames as pictures: frames_THWC, uint8, with one or three channels."""
+    if clip.channels not in (1, 3, 4):
+        fix = "write .npy, which keeps any number of them"
+        raise InputError(name, f"cannot show {clip.channels} channels", fix)
+    frames_THWC = _bytes(clip)
+    if clip.channels == 4:
+        opaque_THWC = frames_THWC[..., :3] * (frames_THWC[..., 3:] / np.float32(255))
+        return np.rint(opaque_THWC).astype(np.uint8)
+    return frames_THWC
+
+
+def _bytes(clip: Clip) -> NDArray[np.uint8]:
+    """The values scaled from their range to 0 … 255; missing ones are 0."""
+    low, high = clip.value_range
+    if clip.frames_THWC.dtype == np.uint8 and (low, high) == (0, 255):
+        return clip.frames_THWC.astype(np.uint8, copy=False)
+    scaled_THWC = (clip.frames_THWC - np.float32(low)) * np.float32(255 / (high - low))
+    filled_THWC = np.nan_to_num(scaled_THWC, copy=False, nan=0, posinf=255, neginf=0)
+    bytes_THWC: NDArray[np.uint8] = np.rint(filled_THWC.clip(0, 255)).astype(np.uint8)
+    return bytes_THWC

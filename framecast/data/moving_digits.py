@@ -111,21 +111,21 @@ class DigitWindows:
         """The windows of these indices: window_BTCHW, float32 in [0, 1]."""
         assert np.all(index_B >= 0), "no such window"
         assert self.endless or np.all(index_B < len(self)), "no such window"
-        past, future, height, width = *(self.config.past, self.config.future), *self.config.canvas
+        frames, _, height, width = self.shape_TCHW
         start_2BK, angle_BK, ticket_BK = draw_lots(
             self.config.seed, self.split, index_B, self.config.digits
         )
-        way_2T11 = np.array([height - SIDE, width - SIDE]).reshape(2, 1, 1, 1)
-        place_2TBK = fly(start_2BK, angle_BK, past + future, self.config.speed)
-        corner_2BTK = (way_2T11 * place_2TBK).astype(np.int64).swapaxes(1, 2)
+        way_2111 = np.array([height - SIDE, width - SIDE]).reshape(2, 1, 1, 1)
+        place_2TBK = fly(start_2BK, angle_BK, frames, self.config.speed)
+        corner_2BTK = (way_2111 * place_2TBK).astype(np.int64).swapaxes(1, 2)
         digit_BK = ticket_BK % len(self.digits_PHW)
         window_BTCHW = torch.empty(len(index_B), *self.shape_TCHW)
-        step = max(1, SCRATCH // window_BTCHW[0].numel()) if len(index_B) else 1
+        step = max(1, SCRATCH // (frames * height * width))
         for first in range(0, len(index_B), step):
             part = slice(first, first + step)
             digits_BKHW = self.digits_PHW[digit_BK[part]]
             frames_BTHW = render(digits_BKHW, corner_2BTK[:, part], (height, width))
-            torch.div(torch.from_numpy(frames_BTHW), 255, out=window_BTCHW[part, :, 0])
+            window_BTCHW[part, :, 0].copy_(torch.from_numpy(frames_BTHW)).div_(255)
         return window_BTCHW
 
     def fingerprint(self) -> str:

@@ -39,9 +39,9 @@ def in_order(folder: Path) -> list[Path]:
         InputError: the folder cannot be opened.
     """
 
-    def numbers(path: Path) -> list[tuple[int, str]]:
-        parts = re.findall(r"\d+|\D+", path.name)
-        return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+    def numbers(path: Path) -> list[tuple[bool, int, str]]:
+        parts = re.findall(r"[0-9]+|[^0-9]+", path.name)
+        return [(False, int(p), "") if p.isdecimal() else (True, 0, p) for p in parts]
 
     try:
         return sorted((p for p in folder.iterdir() if not p.name.startswith(".")), key=numbers)

@@ -121,7 +121,7 @@ def _collect(pictures: Pictures) -> tuple[NDArray[np.uint8], float]:
     try:
         for picture_HWC, time in pictures:
             if len(times) == len(frames_THWC):
-                rows = max(16, 2 * len(times))
+                rows = max(16, len(times) * 5 // 4)
                 frames_THWC.resize((rows, *picture_HWC.shape), refcheck=False)
             frames_THWC[len(times)] = picture_HWC
             times.append(time)

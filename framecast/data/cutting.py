@@ -1,0 +1,167 @@
+"""Cut clips into windows, and part them into training, validation and test.
+
+Shapes: B batch, T frames of a window, C channels, H height, W width.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
+from torch import Tensor
+
+from framecast.clip import Clip, to_tensor
+from framecast.data.windows import DataConfig
+from framecast.errors import InputError
+
+SHARE = 0.1  # of the clips, or of the time, for validation and as much for test
+
+
+class ClipsConfig(DataConfig):
+    """Settings of data sets that are made of clips."""
+
+    root: str = Field(description="file or folder with the data")
+    stride: int = Field(1, ge=1, description="frames from the start of one window to the next")
+    every: int = Field(1, ge=1, description="2 takes each second frame, and so on")
+    size: int | tuple[int, int] | None = Field(
+        None, description="scale frames to this height,width or one side; default: as they are"
+    )
+    grey: bool = Field(False, description="make one channel out of colour")
+    seed: int = Field(0, ge=0, description="of the choice of clips for validation and test")
+
+    @field_validator("size", mode="before")
+    @classmethod
+    def _pair(cls, size: Any) -> Any:
+        """A pair as typed: "48,64"."""
+        return size.split(",") if isinstance(size, str) and "," in size else size
+
+    @field_validator("size")
+    @classmethod
+    def _in_range(cls, size: int | tuple[int, int] | None) -> tuple[int, int] | None:
+        pair = (size, size) if isinstance(size, int) else size
+        if pair is not None and not 1 <= min(pair) <= max(pair) <= 4096:
+            raise ValueError("give sides from 1 to 4096 pixels")
+        return pair
+
+
+class ClipWindows:
+    """All windows of some clips of one size.
+
+    Args:
+        clips: each holds at least one window.
+        length: frames of a window, past and future.
+        stride: frames from the start of one window to the start of the next.
+    """
+
+    def __init__(self, clips: Sequence[Clip], length: int, stride: int = 1) -> None:
+        assert len({(clip.size, clip.channels) for clip in clips}) == 1, "clips differ in shape"
+        assert all(len(clip) >= length for clip in clips), "a clip is shorter than a window"
+        self.clips, self.length, self.stride = clips, length, stride
+        windows = [(len(clip) - length) // stride + 1 for clip in clips]
+        self._ends = np.cumsum(windows)  # for each clip, the index after its last window
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    @property
+    def endless(self) -> bool:
+        """The clips have an end."""
+        return False
+
+    @property
+    def shape_TCHW(self) -> tuple[int, int, int, int]:
+        """Shape of one window."""
+        return self.length, self.clips[0].channels, *self.clips[0].size
+
+    def batch(self, index_B: NDArray[np.int64]) -> Tensor:
+        """The windows of these indices: window_BTCHW, float32 in [0, 1]."""
+        assert np.all((index_B >= 0) & (index_B < len(self))), "no such window"
+        return torch.cat([to_tensor(self._window(int(index))) for index in index_B])
+
+    def fingerprint(self) -> str:
+        """SHA-256 of all frames, their shapes and what their values mean."""
+        digest = hashlib.sha256()
+        for clip in self.clips:
+            frames_THWC = clip.frames_THWC
+            digest.update(f"{frames_THWC.shape} {frames_THWC.dtype} {clip.value_range};".encode())
+            for frame_HWC in frames_THWC:  # one by one: they may be mapped from a large file
+                digest.update(np.ascontiguousarray(frame_HWC).data)
+        return digest.hexdigest()
+
+    def _window(self, index: int) -> Clip:
+        clip = int(np.searchsorted(self._ends, index, side="right"))
+        before = int(self._ends[clip - 1]) if clip else 0
+        start = (index - before) * self.stride
+        return self.clips[clip].cut(start, start + self.length)
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Three splits without a common frame, and why which clips are in none of them."""
+
+    train: ClipWindows
+    validation: ClipWindows
+    test: ClipWindows
+    skipped: list[str]
+
+
+def split_clips(clips: Sequence[Clip], config: ClipsConfig) -> Splits:
+    """Part clips into about 80 % training, 10 % validation and 10 % test, at least one window each.
+
+    Three clips or more are parted by clip, chosen by the seed. One or two are parted by time, each
+    in the order training, gap, validation, gap, test, with gaps of `future` frames, so that what
+    is forecast on one side is not what is seen just after on the other. Clips that are too short
+    are skipped.
+
+    Args:
+        clips: of one size and the same channels.
+        config: past, future, stride and seed.
+
+    Raises:
+        InputError: no clip is long enough.
+    """
+    window = config.past + config.future
+    whole = [clip for clip in clips if len(clip) >= window]
+    if len(whole) >= 3:
+        least, parts = window, _by_clip(whole, config.seed)
+    else:
+        least = 3 * window + 2 * config.future
+        parts = _by_time([clip for clip in clips if len(clip) >= least], window, config.future)
+    short = [
+        f"{clip.source} is too short: {len(clip)} of the {least} frames needed"
+        for clip in clips
+        if len(clip) < least
+    ]
+    if not parts[0]:
+        raise _all_short(clips, least, window)
+    train, validation, test = (ClipWindows(part, window, config.stride) for part in parts)
+    return Splits(train, validation, test, short)
+
+
+def _by_clip(clips: list[Clip], seed: int) -> tuple[list[Clip], list[Clip], list[Clip]]:
+    count = max(1, round(SHARE * len(clips)))
+    order = [clips[index] for index in np.random.default_rng(seed).permutation(len(clips))]
+    return order[2 * count :], order[:count], order[count : 2 * count]
+
+
+def _by_time(clips: list[Clip], window: int, gap: int) -> tuple[list[Clip], list[Clip], list[Clip]]:
+    parts: tuple[list[Clip], list[Clip], list[Clip]] = [], [], []
+    for clip in clips:
+        share = max(window, round(SHARE * (len(clip) - 2 * gap)))
+        test = len(clip) - share
+        validation = test - gap - share
+        parts[0].append(clip.cut(0, validation - gap))
+        parts[1].append(clip.cut(validation, validation + share))
+        parts[2].append(clip.cut(test))
+    return parts
+
+
+def _all_short(clips: Sequence[Clip], least: int, window: int) -> InputError:
+    longest = max(clips, key=len)
+    what = f"has {len(longest)} frames, too few for training, validation and test"
+    fix = f"give a clip of {least} or three of {window}, or a smaller past and future"
+    return InputError(longest.source, what, fix)

@@ -1,0 +1,95 @@
+"""DATASETS, the table of all data sets, and `open_data`."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from framecast.data.arrays import Array
+from framecast.data.folder import Folder
+from framecast.data.moving_digits import MovingDigits
+from framecast.data.moving_mnist import MovingMNIST
+from framecast.data.windows import Dataset
+from framecast.errors import InputError
+
+DATASETS: dict[str, type[Dataset]] = {
+    "moving_digits": MovingDigits,
+    "moving_mnist": MovingMNIST,
+    "array": Array,
+    "folder": Folder,
+}
+
+
+class Row(NamedTuple):
+    """What a user wants to know of a data set before choosing it."""
+
+    name: str
+    what: str
+    shape: str
+    splits: str
+    citation: str
+
+
+ABOUT: dict[str, tuple[str, str, str]] = {
+    "moving_digits": (
+        "digits that fly and bounce, drawn or of MNIST; needs no download",
+        "any length, 1×64×64 or any canvas",
+        "endless training, fixed validation and test, of different digits",
+    ),
+    "moving_mnist": (
+        "the official Moving MNIST test file",
+        "20 frames, 1×64×64",
+        "test: the file; training and validation: moving_digits",
+    ),
+    "array": (
+        "one .npy or .npz file of sequences",
+        "as in the file",
+        "by sequence",
+    ),
+    "folder": (
+        "your own videos: a folder of clips, or one long clip",
+        "as in the clips, or --size",
+        "by clip, or by time with a gap",
+    ),
+}
+
+
+def describe() -> list[Row]:
+    """A row on each data set."""
+    return [Row(name, *ABOUT[name], kind.citation) for name, kind in DATASETS.items()]
+
+
+def open_data(source: str, settings: Mapping[str, Any] | None = None) -> Dataset:
+    """Open a data set by its name, or the user's own data by their path.
+
+    Args:
+        source: a key of `DATASETS`; or the path of an .npy or .npz file, of a clip, or of a folder
+            of clips.
+        settings: of the data set's `Config`; what is left out takes its default.
+
+    Raises:
+        InputError: the source is neither, a setting is unknown or out of range, or the data cannot
+            be read.
+
+    >>> data = open_data("moving_digits", {"digits": 3, "canvas": 32})
+    >>> data.train.shape_TCHW
+    (20, 1, 32, 32)
+    """
+    chosen = dict(settings or {})
+    if source in DATASETS:
+        kind = DATASETS[source]
+    else:
+        kind = _kind_of(Path(source).expanduser())
+        if chosen.setdefault("root", source) != source:
+            fix = "leave root out, or name the data set instead of the path"
+            raise InputError("data.root", f"is {chosen['root']}, but the data are {source}", fix)
+    return kind(kind.Config.parse("data", chosen))
+
+
+def _kind_of(path: Path) -> type[Dataset]:
+    if not path.exists():
+        near = get_close_matches(str(path), DATASETS, n=1)
+        fix = f"did you mean {near[0]}?" if near else f"choose from {', '.join(DATASETS)}"
+        raise InputError(path, "is no file, folder or data set", fix)
+    is_array = path.is_file() and path.suffix.lower() in {".npy", ".npz"}
+    return Array if is_array else Folder

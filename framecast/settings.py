@@ -32,10 +32,13 @@ class Settings(BaseModel):
 
     @classmethod
     def _split(cls, key: str, value: object) -> object:
-        """`--set model.hidden=64,64` arrives as one string; a tuple field wants its parts."""
+        """A tuple field takes `64,64` as typed in one string, and a single number as its only part."""
         field = cls.model_fields.get(key)
-        is_tuple = field is not None and str(field.annotation).startswith("tuple")
-        return value.split(",") if is_tuple and isinstance(value, str) else value
+        if field is None or not str(field.annotation).startswith("tuple"):
+            return value
+        if isinstance(value, str):
+            return value.split(",")
+        return [value] if isinstance(value, int) else value
 
     @classmethod
     def _explain(cls, section: str, error: ValidationError) -> InputError:

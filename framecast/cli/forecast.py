@@ -52,9 +52,12 @@ def forecast(
     model = load(run)
     clip = read(video, every=every or 1, size=parse_size(size), grey=bool(grey))
     future = continue_clip(model, clip, horizon, past)
+    verdict = backtest(model, clip, horizon, past).verdict()
     path = write(future, out or Path(f"{video.stem}_forecast.gif"))
-    console.print(f"[green]{path}[/green]: {horizon} frames after the {len(clip)} of {video}")
-    console.print(backtest(model, clip, horizon).verdict(), soft_wrap=True)
+    console.print(
+        f"[green]{path}[/green]: {horizon} frames after the {len(clip)} of {video}", soft_wrap=True
+    )
+    console.print(verdict, soft_wrap=True)
 
 
 def evaluate(

@@ -75,21 +75,30 @@ def open_data(source: str, settings: Mapping[str, Any] | None = None) -> Dataset
     >>> data.train.shape_TCHW
     (20, 1, 32, 32)
     """
-    chosen = dict(settings or {})
-    if source in DATASETS:
-        kind = DATASETS[source]
-    else:
-        kind = _kind_of(Path(source).expanduser())
-        if chosen.setdefault("root", source) != source:
-            fix = "leave root out, or name the data set instead of the path"
-            raise InputError("data.root", f"is {chosen['root']}, but the data are {source}", fix)
+    name, implied = locate(source)
+    chosen = implied | dict(settings or {})
+    if any(chosen[key] != value for key, value in implied.items()):
+        fix = "leave root out, or name the data set instead of the path"
+        raise InputError("data.root", f"is {chosen['root']}, but the data are {source}", fix)
+    kind = DATASETS[name]
     return kind(kind.Config.parse("data", chosen))
 
 
-def _kind_of(path: Path) -> type[Dataset]:
+def locate(source: str) -> tuple[str, dict[str, str]]:
+    """Tell which data set a source is, and which settings follow from it: a path is the root.
+
+    Raises:
+        InputError: the source is neither a name nor a path.
+
+    >>> locate("moving_digits")
+    ('moving_digits', {})
+    """
+    if source in DATASETS:
+        return source, {}
+    path = Path(source).expanduser()
     if not path.exists():
-        near = get_close_matches(str(path), DATASETS, n=1)
+        near = get_close_matches(source, DATASETS, n=1)
         fix = f"did you mean {near[0]}?" if near else f"choose from {', '.join(DATASETS)}"
-        raise InputError(path, "is no file, folder or data set", fix)
+        raise InputError(source, "is no file, folder or data set", fix)
     is_array = path.is_file() and path.suffix.lower() in {".npy", ".npz"}
-    return Array if is_array else Folder
+    return "array" if is_array else "folder", {"root": source}

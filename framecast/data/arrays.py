@@ -3,6 +3,7 @@
 Shapes: N sequences, T frames, C channels, H height, W width.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from framecast.clip import Clip
-from framecast.data.cutting import ClipsConfig, split_clips
+from framecast.data.cutting import ClipsConfig, split_clips, split_first
 from framecast.data.windows import DataConfig, Windows
 from framecast.errors import InputError
 from framecast.video.arrays import load, resize, to_values
@@ -26,6 +27,11 @@ class ArrayConfig(ClipsConfig):
         None,
         description="order of the axes, such as TNHW; default: THW, NTHW or NTHWC, and THWC when"
         " the last of four axes is 4 or shorter",
+    )
+    first: int | None = Field(
+        None,
+        ge=2,
+        description="train (9/10) and validate (1/10) on so many sequences, test on those after",
     )
     key: str | None = Field(None, description="which array of an .npz that holds several")
 
@@ -58,7 +64,9 @@ class Array:
 
     def __init__(self, config: ArrayConfig) -> None:
         self.config = config
-        splits = split_clips(sequences(config), config)
+        clips = sequences(config)
+        split = split_clips if config.first is None else partial(split_first, config.first)
+        splits = split(clips, config)
         self.train: Windows = splits.train
         self.validation: Windows = splits.validation
         self.test: Windows = splits.test

@@ -142,6 +142,25 @@ def split_clips(clips: Sequence[Clip], config: ClipsConfig) -> Splits:
     return Splits(train, validation, test, short)
 
 
+def split_first(first: int, clips: Sequence[Clip], config: ClipsConfig) -> Splits:
+    """Train on 9/10 of the first clips, validate on the others, test on the rest; the seed chooses.
+
+    Raises:
+        InputError: there are no clips beyond the first, or they are shorter than a window.
+    """
+    window = config.past + config.future
+    if len(clips) <= first:
+        what = f"has {len(clips)} sequences, data.first={first} leaves none to test on"
+        raise InputError(config.root, what, f"--set data.first={max(2, len(clips) * 4 // 5)}")
+    if min(map(len, clips)) < window:
+        raise _all_short(clips, window)
+    order = [clips[index] for index in np.random.default_rng(config.seed).permutation(first)]
+    count = max(1, round(SHARE * first))
+    parts = order[count:], order[:count], clips[first:]
+    train, validation, test = (ClipWindows(part, window, config.stride) for part in parts)
+    return Splits(train, validation, test, [])
+
+
 def _by_clip(clips: list[Clip], seed: int) -> tuple[list[Clip], list[Clip], list[Clip]]:
     count = max(1, round(SHARE * len(clips)))
     order = [clips[index] for index in np.random.default_rng(seed).permutation(len(clips))]

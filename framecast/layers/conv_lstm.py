@@ -104,7 +104,7 @@ class ConvLSTMLayer(nn.Module):
         gates_XGHW = self.from_input(input_BTCHW.flatten(0, 1))
         gates_BTGHW = gates_XGHW.view(batch, frames, -1, height, width)
         if state is None:
-            zero_BDHW = torch.zeros(batch, self.hidden, height, width, device=input_BTCHW.device)
+            zero_BDHW = self.from_hidden.weight.new_zeros(batch, self.hidden, height, width)
             state = (zero_BDHW, zero_BDHW)
         hidden_BDHW, cell_BDHW = state
         outputs = []

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from framecast.checkpoint import load
-from framecast.data import open_data
+from framecast.data import locate, open_data
 from framecast.data.windows import Dataset
 from framecast.models import build_model
 from framecast.models.forecaster import Forecaster, Task
@@ -55,8 +55,8 @@ def train(
     (4,)
     """
     started = time.monotonic() if started is None else started
-    typed = {name: dict(section) for name, section in (settings or {}).items()}
-    sections = merge(read_recipe(recipe) if recipe else {}, _named(typed, source, model))
+    typed = _named(settings or {}, source, model)
+    sections = merge(read_recipe(recipe) if recipe else {}, typed)
     config = TrainConfig.parse("train", sections["train"])
     name = sections["data"].pop("name", "moving_digits")
     data = open_data(name, sections["data"])
@@ -86,12 +86,15 @@ def train(
 
 
 def _named(
-    typed: dict[str, dict[str, Any]], source: str | Path | None, model: str | None
+    settings: Mapping[str, Mapping[str, Any]], source: str | Path | None, model: str | None
 ) -> dict[str, dict[str, Any]]:
     """The typed settings, with the names of model and data set among them."""
-    for section, name in (("data", source), ("model", model)):
-        if name is not None:
-            typed.setdefault(section, {})["name"] = str(name)
+    typed = {name: dict(section) for name, section in settings.items()}
+    if source is not None:
+        name, implied = locate(str(source))
+        typed["data"] = {**typed.get("data", {}), **implied, "name": name}
+    if model is not None:
+        typed.setdefault("model", {})["name"] = model
     return typed
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framecast.clip import Clip
-from framecast.data.cutting import ClipsConfig, ClipWindows, split_clips
+from framecast.data.cutting import ClipsConfig, ClipWindows, split_clips, split_first
 from framecast.errors import InputError
 
 
@@ -157,3 +157,16 @@ def test_sizes_as_typed(typed, size):
 def test_sizes_that_are_none(typed):
     with pytest.raises(InputError, match=r"data\.size"):
         ClipsConfig.parse("data", {"root": ".", "size": typed})
+
+
+def test_the_first_clips_train_and_validate_and_the_rest_are_the_test():
+    parts = split_first(20, clips(*[5] * 25), config())
+    counts = [len(part) for part in (parts.train, parts.validation, parts.test)]
+    assert counts == [18, 2, 5]
+    assert not (hashes(parts.train) | hashes(parts.validation)) & hashes(parts.test)
+    assert not hashes(parts.train) & hashes(parts.validation)
+
+
+def test_first_leaves_something_to_test_on():
+    with pytest.raises(InputError, match=r"leaves none to test on: --set data\.first=16"):
+        split_first(20, clips(*[5] * 20), config())

@@ -62,7 +62,7 @@ def test_shipped_recipes_parse(name: str) -> None:
     recipe = read_recipe(name)
     TrainConfig.parse("train", recipe["train"])
     for section, table in (("model", MODELS), ("data", DATASETS)):
-        settings = dict(recipe[section])
+        settings = dict(recipe[section]) | ({"root": "."} if section == "data" else {})
         table[settings.pop("name")].Config.parse(section, settings)
 
 

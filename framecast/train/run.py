@@ -70,7 +70,8 @@ def train(
     }
     everyone: list[Watch] = []
     if processes.leads:
-        run = RunFolder(out, extra, data.validation.batch(np.arange(1)))
+        sample_BTCHW = data.validation.batch(np.arange(1))
+        run = RunFolder(out, extra, sample_BTCHW, tensorboard=config.tensorboard)
         run.write_environment(data, config.precision)
         everyone = [run.watch, *watches]
 

@@ -33,18 +33,27 @@ class RunFolder:
         path: made if it is not there; must not hold a run already.
         extra: the sections of config.json beside model and task.
         sample_BTCHW: one validation window, forecast anew after each validation.
+        tensorboard: also write events for TensorBoard, into `path`/events.
 
     Raises:
-        InputError: the folder holds a run, or cannot be written.
+        InputError: the folder holds a run or cannot be written, or TensorBoard is not installed.
     """
 
-    def __init__(self, path: str | Path, extra: Mapping[str, Any], sample_BTCHW: Tensor) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        extra: Mapping[str, Any],
+        sample_BTCHW: Tensor,
+        *,
+        tensorboard: bool = False,
+    ) -> None:
         self.path, self.extra, self.sample_BTCHW = Path(path), extra, sample_BTCHW
         if (self.path / checkpoint.CONFIG).exists():
             raise InputError(path, "holds a run already", "choose another --out, or remove it")
         self.rows: list[dict[str, float | None]] = []
         self.losses: list[float] = []
         self.started = time.monotonic()
+        self.board = _tensorboard(self.path / "events") if tensorboard else None
         self._write_log()
 
     def watch(self, model: Forecaster, news: Progress) -> None:
@@ -63,6 +72,10 @@ class RunFolder:
             }
         )
         self.losses = []
+        if self.board:
+            for column in COLUMNS[2:]:
+                if (value := self.rows[-1][column]) is not None:
+                    self.board.add_scalar(column, value, news.step)
         if news.validation_mse is not None:
             self._validated(model, news)
 
@@ -105,6 +118,15 @@ class RunFolder:
         }
         content = json.dumps(environment, indent=2).encode()
         checkpoint.write_atomic(self.path / "environment.json", content)
+
+
+def _tensorboard(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        fix = "pip install 'framecast[tensorboard]'"
+        raise InputError("train.tensorboard", "needs TensorBoard", fix) from None
+    return SummaryWriter(folder)  # type: ignore[no-untyped-call]
 
 
 def _processor() -> str:

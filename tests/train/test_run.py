@@ -123,6 +123,17 @@ def test_bce_keeps_its_digits_under_autocast(tmp_path: Path) -> None:
     assert checkpoint.read_config(out)["train"]["precision"] == "bf16"
 
 
+def test_tensorboard_events_are_written_when_asked_for(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    settings = TINY | {"train": TINY["train"] | {"tensorboard": "true"}}
+    framecast.train("moving_digits", tmp_path / "run", settings=settings)
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(tmp_path / "run" / "events")).Reload()
+    assert [event.step for event in events.Scalars("loss")] == [6, 10, 12]
+    assert [event.step for event in events.Scalars("validation_mse")] == [6, 12]
+
+
 class TestDamage:
     """A folder from elsewhere, or one that suffered, ends in one line."""
 

@@ -44,7 +44,7 @@ ABOUT: dict[str, tuple[str, str, str]] = {
     "array": (
         "one .npy or .npz file of sequences",
         "as in the file",
-        "by sequence",
+        "by sequence, or by time with a gap",
     ),
     "folder": (
         "your own videos: a folder of clips, or one long clip",

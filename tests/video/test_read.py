@@ -1,5 +1,6 @@
 import os
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,9 +8,10 @@ from PIL import Image
 
 from framecast.clip import Clip
 from framecast.errors import InputError
-from framecast.video.read import family, read
+from framecast.video.read import _pace, family, read
 from framecast.video.write import write
 
+STREET = Path(__file__).parents[3] / "shared/data/street"
 FRAMES = np.random.default_rng(0).integers(0, 256, (9, 16, 24, 3), dtype=np.uint8)
 KINDS = {
     ".mp4": "container",
@@ -56,6 +58,29 @@ def test_a_pause_does_not_slow_the_clip_down(tmp_path):
         tmp_path / "pause.gif", save_all=True, append_images=images[1:], duration=durations
     )
     assert read(tmp_path / "pause.gif").seconds_per_frame == pytest.approx(0.04)
+
+
+@pytest.mark.parametrize(
+    ("times", "seconds"),
+    [
+        ([3, 1, 2, 5, 4, 7, 6, 9, 8], 1),  # avi files with B-frames give them in disorder
+        ([0, 0.042, 0.083, 0.125], 0.125 / 3),  # in whole milliseconds
+        ([5, 5, 5], 0.1),
+        ([np.nan, np.nan], 0.1),
+    ],
+)
+def test_the_pace_is_that_of_the_sorted_times(times, seconds):
+    assert _pace(np.array(times)) == pytest.approx(seconds)
+
+
+@pytest.mark.skipif(not STREET.exists(), reason="needs the shared data")
+@pytest.mark.parametrize(
+    ("name", "frames", "seconds"), [("motorway.avi", 748, 0.04), ("pedestrians.mp4", 795, 0.1)]
+)
+def test_real_films(name, frames, seconds):
+    clip = read(STREET / name, size=8, grey=True)
+    assert clip.frames_THWC.shape == (frames, 8, 8, 1)
+    assert clip.seconds_per_frame == pytest.approx(seconds)
 
 
 def test_a_picture_is_a_clip_of_one_frame(tmp_path):

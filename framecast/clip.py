@@ -71,7 +71,7 @@ def to_tensor(clip: Clip) -> Tensor:
     """
     low, high = clip.value_range
     frames_THWC = torch.from_numpy(np.ascontiguousarray(clip.frames_THWC)).float()
-    if not torch.isfinite(frames_THWC).all():
+    if clip.frames_THWC.dtype != np.uint8 and not torch.isfinite(frames_THWC).all():
         raise InputError(
             clip.source, "holds NaN or infinite values", "fill the missing pixels first"
         )

@@ -12,7 +12,7 @@ def mse(forecast: Tensor, truth: Tensor) -> Tensor:
 
 
 def mae(forecast: Tensor, truth: Tensor) -> Tensor:
-    """Mean absolute error: its minimiser is the median, so blurred edges cost less than with MSE."""
+    """Mean absolute error; its minimiser is the median."""
     return F.l1_loss(forecast, truth)
 
 

@@ -32,7 +32,7 @@ class Settings(BaseModel):
 
     @classmethod
     def _split(cls, key: str, value: object) -> object:
-        """A tuple field takes `64,64` as typed in one string, and a single number as its only part."""
+        """A tuple field takes `64,64` as typed in one string, and a number as its only part."""
         field = cls.model_fields.get(key)
         if field is None or not str(field.annotation).startswith("tuple"):
             return value

@@ -153,7 +153,7 @@ def split_first(first: int, clips: Sequence[Clip], config: ClipsConfig) -> Split
         what = f"has {len(clips)} sequences, data.first={first} leaves none to test on"
         raise InputError(config.root, what, f"--set data.first={max(2, len(clips) * 4 // 5)}")
     if min(map(len, clips)) < window:
-        raise _all_short(clips, window)
+        raise _all_short(clips, window, window)
     order = [clips[index] for index in np.random.default_rng(config.seed).permutation(first)]
     count = max(1, round(SHARE * first))
     parts = order[count:], order[:count], clips[first:]

@@ -34,7 +34,6 @@ class LSTMUpdate(torch.autograd.Function):
         """Exact gradient in one pass."""
         grad_hidden, grad_cell = grads
         open_B3DHW, candidate, cell, new_cell = ctx.saved_tensors  # type: ignore[attr-defined]
-        width = cell.shape[1]
         enter, keep, show = open_B3DHW.chunk(3, dim=1)
         squashed = torch.tanh(new_cell)
         grad_cell = grad_cell + grad_hidden * show * (1 - squashed * squashed)

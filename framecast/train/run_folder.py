@@ -126,7 +126,7 @@ def _tensorboard(folder: Path) -> Any:
     except ImportError:
         fix = "pip install 'framecast[tensorboard]'"
         raise InputError("train.tensorboard", "needs TensorBoard", fix) from None
-    return SummaryWriter(folder)  # type: ignore[no-untyped-call]
+    return SummaryWriter(folder)
 
 
 def _processor() -> str:

@@ -56,7 +56,7 @@ def trained(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_train_evaluate_forecast_check(run: Run, clip: Path, trained: Path, tmp_path: Path) -> None:
-    code, out, err = run("evaluate", trained, clip, "--json", "s.json", "--plots", "pictures")
+    code, _, err = run("evaluate", trained, clip, "--json", "s.json", "--plots", "pictures")
     assert (code, err) == (0, "")
     scores = json.loads(Path("s.json").read_text())
     assert set(scores["baselines"]) == {"persistence", "mean_frame"}
@@ -109,7 +109,8 @@ def test_keras_files_go_out_and_come_back(run: Run, tmp_path: Path) -> None:
 
 
 def test_each_command_has_an_example(run: Run) -> None:
-    for command in ("train", "forecast", "evaluate", "check", "demo", "import-keras", "export-keras"):
+    names = "train forecast evaluate check demo import-keras export-keras"
+    for command in names.split():
         code, out, _ = run(command, "--help")
         assert code == 0
         assert f"Example: framecast {command}" in " ".join(out.split())

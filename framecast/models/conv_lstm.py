@@ -3,11 +3,15 @@
 Paper: Shi et al., NeurIPS 2015, arXiv:1506.04214.
 Differs: one stack reads and forecasts (a forecast frame is fed back as the next input) instead of
 an encoder and a forecaster; no peepholes; the forget gate starts open. As in the paper, frames are
-cut into patches, and a 1×1 convolution reads the hidden maps of all layers.
+cut into patches, and a 1×1 convolution reads the hidden maps of all layers. With `motion` that
+convolution also says how each patch of the last frame moves on (Finn, Goodfellow and Levine,
+NeurIPS 2016, arXiv:1605.07157: dynamic neural advection, here with one kernel per patch), and what
+it draws is added: shapes need not be learnt before their motion.
 Shapes: B batch, T frames, C channels, P = C × patch² pixels of a patch, D hidden channels,
-H height, W width.
+H height, W width, X = B × T, K displacements.
 """
 
+import math
 from typing import ClassVar, Literal, Self
 
 import torch
@@ -18,6 +22,10 @@ from torch import Tensor, nn
 from framecast.layers.conv_lstm import ConvLSTMLayer, Norm
 from framecast.models.forecaster import Recurrent, RecurrentConfig, State, Task
 
+MOTION_STEP = (
+    2  # pixels between displacements: those between are weighted means of their neighbours
+)
+
 
 class ConvLSTMConfig(RecurrentConfig):
     """Settings of `ConvLSTM`."""
@@ -26,6 +34,9 @@ class ConvLSTMConfig(RecurrentConfig):
     kernel: tuple[int, ...] = Field((5,), min_length=1, description="odd; one for all, or one each")
     patch: Literal[1, 2, 4, 8] = Field(
         4, description="side of the square of pixels in one position"
+    )
+    motion: int = Field(
+        0, ge=0, le=16, multiple_of=MOTION_STEP, description="pixels a patch may move; 0: draw all"
     )
     norm: Norm = Field("none", description="of the gates: none, layer or group")
     output: Literal["linear", "sigmoid"] = Field("linear", description="sigmoid keeps [0, 1]")
@@ -64,7 +75,10 @@ class ConvLSTM(Recurrent):
                 (pixels, *config.hidden), config.hidden, config.kernels, strict=False
             )
         )
-        self.head = nn.Conv2d(sum(config.hidden), pixels, 1)
+        self.pixels = pixels
+        kernel = (2 * (config.motion // MOTION_STEP) + 1) ** 2
+        moving = kernel + 1 if config.motion else 0
+        self.head = nn.Conv2d(sum(config.hidden), pixels + moving, 1)
 
     def next_frames(self, frames_BTCHW: Tensor, state: State = None) -> tuple[Tensor, State]:
         """Read all frames layer by layer, so that each layer sees them in one convolution."""
@@ -74,12 +88,41 @@ class ConvLSTM(Recurrent):
             below_BTDHW, after = layer(below_BTDHW, before)
             hidden.append(below_BTDHW)
             states.append(after)
-        all_BTDHW = torch.cat(hidden, dim=2)
-        next_BTPHW = self.head(all_BTDHW.flatten(0, 1)).unflatten(0, all_BTDHW.shape[:2])
-        next_BTCHW = F.pixel_shuffle(next_BTPHW, self.config.patch)
-        return torch.sigmoid(next_BTCHW) if self.config.output == "sigmoid" else next_BTCHW, states
+        next_XCHW = self._draw(torch.cat(hidden, dim=2).flatten(0, 1), frames_BTCHW.flatten(0, 1))
+        return next_XCHW.view_as(frames_BTCHW), states
+
+    def _draw(self, hidden_XDHW: Tensor, frames_XCHW: Tensor) -> Tensor:
+        """The next frames, from all hidden maps and, with `motion`, the frames before them."""
+        maps_XQHW = self.head(hidden_XDHW)
+        next_XCHW = F.pixel_shuffle(maps_XQHW[:, : self.pixels], self.config.patch)
+        if self.config.motion:
+            share_XKHW = torch.softmax(maps_XQHW[:, self.pixels + 1 :], dim=1)
+            strength_X1HW = 2 * torch.sigmoid(maps_XQHW[:, self.pixels : self.pixels + 1])
+            next_XCHW = next_XCHW + move(frames_XCHW, strength_X1HW * share_XKHW)
+        return torch.sigmoid(next_XCHW) if self.config.output == "sigmoid" else next_XCHW
 
     def step(self, frame_BCHW: Tensor, state: State) -> tuple[Tensor, State]:
         """Read one frame, forecast the next."""
         next_B1CHW, state = self.next_frames(frame_BCHW[:, None], state)
         return next_B1CHW[:, 0], state
+
+
+def move(frames_XCHW: Tensor, kernel_XKhw: Tensor) -> Tensor:
+    """Move what is in each patch: a sum of displaced copies of the frame, weighted patch by patch.
+
+    Args:
+        frames_XCHW: H and W are multiples of h and w, the positions of patches.
+        kernel_XKhw: weights of the K displacements, row by row; K is the square of an odd number.
+
+    Returns:
+        moved_XCHW; what comes in over the border is 0.
+    """
+    count, channels, height, width = frames_XCHW.shape
+    _, taps, rows, columns = kernel_XKhw.shape
+    side = math.isqrt(taps)
+    reach = MOTION_STEP * (side // 2)
+    displaced = F.unfold(frames_XCHW, side, dilation=MOTION_STEP, padding=reach)
+    patch = height // rows, width // columns
+    displaced = displaced.view(count, channels, taps, rows, patch[0], columns, patch[1])
+    weight = kernel_XKhw[:, None, :, :, None, :, None]
+    return (displaced * weight).sum(dim=2).view(count, channels, height, width)

@@ -1,0 +1,347 @@
+"""Scores of a model on a data set, beside its baselines, with 95 % bootstrap intervals.
+
+Shapes: B batch, T = M past + N future frames, C channels, H height, W width, S sequences,
+R resamples.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from framecast.checkpoint import CONFIG, load, read_config
+from framecast.data import locate, open_data
+from framecast.data.windows import Windows, pick
+from framecast.errors import InputError
+from framecast.forecast import rollout
+from framecast.metrics import METRICS
+from framecast.metrics.metric import Metric, update_all
+from framecast.models import MODELS, build_model
+from framecast.models.forecaster import Forecaster, Task
+
+RESAMPLES, SEED = 1000, 0  # of the bootstrap
+BLOCK = 20  # resamples at a time: their weights take 8 bytes per resample and sequence
+PIXELS = 2**23  # values of the windows that go through the models together
+CALIBRATION = 2048  # training windows whose mean is the mean frame
+REFERENCE = "persistence"  # skill is measured against it
+
+Name: TypeAlias = str | None  # of a forecaster; None is the model
+Tallies: TypeAlias = dict[tuple[Name, str], Metric]  # by forecaster and key of METRICS
+
+
+@dataclass(frozen=True)
+class Score:
+    """One score of one forecaster: the mean over lead times, and each of them, with intervals."""
+
+    mean: float
+    low: float
+    high: float
+    per_lead: tuple[float, ...]
+    low_per_lead: tuple[float, ...]
+    high_per_lead: tuple[float, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Mean, interval and values per lead time; None where a number is not finite."""
+        return {
+            "mean": _plain(self.mean),
+            "low": _plain(self.low),
+            "high": _plain(self.high),
+            "per_lead": [_plain(value) for value in self.per_lead],
+        }
+
+
+@dataclass(frozen=True)
+class Scores:
+    """All scores of a model and its baselines on one data set.
+
+    Args:
+        model: its name, or where it stands.
+        data: name of the data set, or where it stands.
+        sequences: how many were forecast.
+        scores: of the model, by key of `METRICS`, and "skill".
+        baselines: the same of each baseline; persistence comes first.
+        example: past_MCHW, truth_NCHW and forecast_NCHW of the first sequence, for pictures.
+    """
+
+    model: str
+    data: str
+    sequences: int
+    scores: dict[str, Score]
+    baselines: dict[str, dict[str, Score]]
+    example: tuple[Tensor, Tensor, Tensor]
+
+    def to_json(self) -> dict[str, Any]:
+        """The scores for a JSON file; units are those of `METRICS`."""
+        return {
+            "model": self.model,
+            "data": self.data,
+            "sequences": self.sequences,
+            "scores": {key: score.to_json() for key, score in self.scores.items()},
+            "baselines": {
+                name: {key: score.to_json() for key, score in scores.items()}
+                for name, scores in self.baselines.items()
+            },
+        }
+
+    def rows(self, keys: Sequence[str] | None = None) -> list[list[str]]:
+        """A table of text: the header, the baselines, then the model.
+
+        A cell is the mean over lead times and, on a second line, its 95 % interval.
+
+        Args:
+            keys: the scores to show; by default all.
+        """
+        keys = [*self.scores] if keys is None else keys
+        header = ["", *map(_heading, keys)]
+        table = {n: [_cell(scores[key]) for key in keys] for n, scores in self._all().items()}
+        return [header, *([name, *cells] for name, cells in table.items())]
+
+    def lead_rows(self, key: str) -> list[list[str]]:
+        """A table of text of one score per lead time: the header, the baselines, then the model."""
+        leads = range(1, len(self.scores[key].per_lead) + 1)
+        header = [_heading(key), *(f"+{lead}" for lead in leads)]
+        table = {name: scores[key].per_lead for name, scores in self._all().items()}
+        return [header, *([name, *map(_number, values)] for name, values in table.items())]
+
+    def curves(self, key: str) -> dict[str, tuple[tuple[float, ...], ...]]:
+        """Values, lower and upper ends per lead time of each forecaster, for `plot.lead_curves`."""
+        shown = {name: scores[key] for name, scores in self._all().items()}
+        return {
+            name: (score.per_lead, score.low_per_lead, score.high_per_lead)
+            for name, score in shown.items()
+        }
+
+    def verdict(self) -> str:
+        """One honest line: whether the mean squared error is below that of each baseline."""
+        mine = self.scores["mse"].mean
+        gains = {
+            name: 1 - mine / scores["mse"].mean if scores["mse"].mean else -math.inf
+            for name, scores in self.baselines.items()
+        }
+        # A gain that would be printed as 0 % is none, and NaN is none either.
+        beaten = [f"{name} by {100 * gain:.0f} %" for name, gain in gains.items() if gain >= 0.005]
+        unbeaten = [name for name, gain in gains.items() if not gain >= 0.005]
+        said = [f"beats {' and '.join(beaten)}"] if beaten else []
+        said += [f"does not beat {' or '.join(unbeaten)}"] if unbeaten else []
+        count = f"{self.sequences} sequence{'' if self.sequences == 1 else 's'}"
+        return f"the forecast {', but '.join(said)} in mean squared error (over {count})"
+
+    def _all(self) -> dict[str, dict[str, Score]]:
+        """Baselines, then the model: by its name, unless a baseline has it."""
+        name = f"{self.model} (model)" if self.model in self.baselines else self.model
+        return {**self.baselines, name: self.scores}
+
+
+def evaluate(
+    model: Forecaster,
+    windows: Windows,
+    *,
+    baselines: Mapping[str, Forecaster] | None = None,
+    batch: int = 16,
+    limit: int | None = None,
+    past: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Scores:
+    """Score a model and its baselines on the same windows, in one pass.
+
+    Memory does not grow with the number of windows, but for about a kilobyte of scores for each.
+    Intervals come from resampling whole sequences, the same for all forecasters, so that the
+    interval of skill is paired. One sequence has no interval.
+
+    Args:
+        model: any forecaster.
+        windows: a split of a data set.
+        baselines: forecasters by name, such as a calibrated mean frame; persistence is added.
+        batch: windows at a time; fewer where frames are large.
+        limit: use only so many of the first windows.
+        past: frames of a window that are given, M; by default what the model was built for.
+        progress: called with the windows done and all windows, after each batch.
+
+    Raises:
+        InputError: there is no window, windows are too short, or a setting is out of range.
+
+    >>> from framecast.data import open_data
+    >>> windows = open_data("moving_digits").test
+    >>> scores = evaluate(build_model("persistence"), windows, limit=2)
+    >>> scores.sequences, scores.scores["skill"].mean
+    (2, 0.0)
+    """
+    past = model.task.past if past is None else past
+    count = _count(windows, past, limit)
+    models = _line_up(model, windows, past, baselines or {})
+    tallies = {name: {key: kind() for key, kind in METRICS.items()} for name in models}
+    for index_B in _batches(np.arange(count), windows, batch):
+        window_BTCHW = windows.batch(index_B)
+        past_BMCHW, truth_BNCHW = window_BTCHW[:, :past], window_BTCHW[:, past:]
+        for name, forecaster in models.items():
+            forecast_BNCHW = rollout(forecaster, past_BMCHW, truth_BNCHW.shape[1], clip=False)
+            update_all(tallies[name].values(), forecast_BNCHW, truth_BNCHW)
+        if not index_B[0]:  # the model is the last in line
+            example = past_BMCHW[0], truth_BNCHW[0], forecast_BNCHW[0].clamp(0, 1)
+        if progress:
+            progress(int(index_B[-1]) + 1, count)
+    scores = _score(
+        {(n, key): m for n, tally in tallies.items() for key, m in tally.items()}, count
+    )
+    beside = {name: scores[name] for name in models if name is not None}
+    names = {kind: name for name, kind in MODELS.items()}
+    called = names.get(type(model), type(model).__name__)
+    return Scores(called, type(windows).__name__, count, scores[None], beside, example)
+
+
+def evaluate_run(
+    run: str | Path,
+    source: str,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    split: str = "test",
+    limit: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Scores:
+    """Score a trained model on a data set, beside persistence and the mean training frame.
+
+    Past and future are those of the model; on data of the kind that the run was trained on, all
+    other settings are those of the run. What is given in `settings` wins.
+
+    Args:
+        run: a run folder, or the name of a model with nothing to learn.
+        source: a data set's name, or the path of data, as in `open_data`.
+        settings: of the data set.
+        split: train, validation or test.
+        limit: use only so many of the first windows.
+        progress: as in `evaluate`.
+
+    Raises:
+        InputError: the run, the data or a setting cannot be used.
+    """
+    model = load(run)
+    trained_on = read_config(run).get("data", {}) if Path(run, CONFIG).exists() else {}
+    known = {"past": model.task.past, "future": model.task.future}
+    name, implied = locate(source)
+    if trained_on.pop("name", None) == name:
+        known = trained_on | known | implied
+    data = open_data(source, known | dict(settings or {}))
+    windows, past = pick(data, split), data.config.past
+    baselines = {"mean_frame": mean_frame(data.train, past)}
+    scores = evaluate(
+        model, windows, baselines=baselines, limit=limit, past=past, progress=progress
+    )
+    return replace(scores, model=str(run), data=source)
+
+
+def mean_frame(train: Windows, past: int) -> Forecaster:
+    """The mean of at most 2048 training windows, evenly spread, as a forecaster."""
+    model = build_model("mean_frame", task=_task(train, past))
+    index = np.linspace(0, len(train) - 1, min(CALIBRATION, len(train))).astype(np.int64)
+    model.calibrate(train.batch(index_B) for index_B in _batches(index, train, 64))
+    return model
+
+
+def _count(windows: Windows, past: int, limit: int | None) -> int:
+    """How many windows are to be forecast. Refuse what leaves nothing to do."""
+    length = windows.shape_TCHW[0]
+    if limit is not None and limit < 1:
+        raise InputError("limit", f"is {limit}", "evaluate at least 1 sequence")
+    if not 0 < past < length:
+        what = f"have {length} frames, of which {past} are given"
+        raise InputError("the windows", what, "leave at least 1 to give and 1 to forecast")
+    if not len(windows):
+        raise InputError("the data", "have no window in this split", "give more or longer clips")
+    return min(len(windows), limit or len(windows))
+
+
+def _task(windows: Windows, past: int) -> Task:
+    length, channels, height, width = windows.shape_TCHW
+    return Task(channels, height, width, past, length - past)
+
+
+def _line_up(
+    model: Forecaster, windows: Windows, past: int, baselines: Mapping[str, Forecaster]
+) -> dict[Name, Forecaster]:
+    """Persistence, the other baselines, the model."""
+    models: dict[Name, Forecaster] = {REFERENCE: build_model(REFERENCE, task=_task(windows, past))}
+    models.update(baselines)
+    models[None] = model
+    return models
+
+
+def _batches(index: np.ndarray, windows: Windows, batch: int) -> Iterator[np.ndarray]:
+    """Split indices; large windows go through in smaller batches."""
+    if batch < 1:
+        raise InputError("batch", f"is {batch}", "take at least 1 sequence at a time")
+    step = min(batch, max(1, PIXELS // math.prod(windows.shape_TCHW)))
+    for start in range(0, len(index), step):
+        yield index[start : start + step]
+
+
+def _score(tallies: Tallies, count: int) -> dict[Name, dict[str, Score]]:
+    """Compute and resample every metric of every forecaster, and derive the skill."""
+    values = {at: metric.compute() for at, metric in tallies.items()}
+    blocks: dict[tuple[Name, str], list[Tensor]] = {at: [] for at in tallies}
+    for weight_RS in _resamples(count):
+        for at, metric in tallies.items():
+            blocks[at].append(metric.resample(weight_RS))
+    samples = {at: torch.cat(block) for at, block in blocks.items()}
+    names = dict.fromkeys(name for name, _ in tallies)
+    for table in (values, samples):
+        for name in names:
+            table[name, "skill"] = _skill(table[name, "mse"], table[REFERENCE, "mse"])
+    scores: dict[Name, dict[str, Score]] = {name: {} for name in names}
+    for (name, key), value_N in values.items():
+        scores[name][key] = _interval(value_N, samples[name, key], count)
+    return scores
+
+
+def _resamples(count: int) -> Iterator[Tensor]:
+    """Weights of the sequences under drawing with replacement, in blocks: weight_RS."""
+    rng = np.random.default_rng(SEED)
+    for _ in range(RESAMPLES // BLOCK):
+        drawn_RS = rng.integers(count, size=(BLOCK, count)) + count * np.arange(BLOCK)[:, None]
+        times = np.bincount(drawn_RS.ravel(), minlength=BLOCK * count)
+        yield torch.from_numpy(times.reshape(BLOCK, count) / count)
+
+
+def _skill(mse: Tensor, reference: Tensor) -> Tensor:
+    """1 − error / error of persistence; 0 where they are equal, even if both are 0."""
+    return torch.where(mse == reference, 0.0, 1 - mse / reference)
+
+
+def _interval(value_N: Tensor, sample_RN: Tensor, count: int) -> Score:
+    """Put a score together; a single sequence says nothing of the spread."""
+    if count == 1:
+        sample_RN = torch.full_like(sample_RN, torch.nan)
+    ends = torch.tensor([0.025, 0.975], dtype=sample_RN.dtype)
+    low, high = torch.quantile(sample_RN.mean(dim=1), ends).tolist()
+    low_N, high_N = torch.quantile(sample_RN, ends, dim=0).tolist()
+    return Score(
+        value_N.mean().item(), low, high, tuple(value_N.tolist()), tuple(low_N), tuple(high_N)
+    )
+
+
+def _heading(key: str) -> str:
+    if key not in METRICS:
+        return "Skill ↑"
+    kind = METRICS[key]
+    return f"{kind.label} {'↓' if kind.better == 'lower' else '↑'}\n{kind.unit}"
+
+
+def _cell(score: Score) -> str:
+    ends = score.low, score.high
+    known = all(map(math.isfinite, ends))
+    interval = f"\n({_number(ends[0])} … {_number(ends[1])})" if known else ""
+    return f"{_number(score.mean)}{interval}"
+
+
+def _number(value: float) -> str:
+    if not math.isfinite(value):
+        return "–"
+    return f"{value:#.4g}" if abs(value) < 1000 else f"{value:.0f}"
+
+
+def _plain(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -97,7 +97,7 @@ class ConvLSTM(Recurrent):
         next_XCHW = F.pixel_shuffle(maps_XQHW[:, : self.pixels], self.config.patch)
         if self.config.motion:
             share_XKHW = torch.softmax(maps_XQHW[:, self.pixels + 1 :], dim=1)
-            strength_X1HW = 2 * torch.sigmoid(maps_XQHW[:, self.pixels : self.pixels + 1])
+            strength_X1HW = torch.sigmoid(maps_XQHW[:, self.pixels : self.pixels + 1])
             next_XCHW = next_XCHW + move(frames_XCHW, strength_X1HW * share_XKHW)
         return torch.sigmoid(next_XCHW) if self.config.output == "sigmoid" else next_XCHW
 

@@ -21,7 +21,7 @@ TASK = Task(channels=1, height=16, width=16, past=4, future=3)
 TINY = {
     "persistence": {},
     "mean_frame": {},
-    "conv_lstm": {"hidden": (4, 3), "kernel": (3,), "patch": 2},
+    "conv_lstm": {"hidden": (4, 3), "kernel": (3,), "patch": 2, "motion": 2, "norm": "group"},
     "keras_conv_lstm": {"filters": (4, 3, 2)},
 }
 every_model = pytest.mark.parametrize("name", TINY)

@@ -1,7 +1,6 @@
 """Save and load a model: a folder with config.json and model.safetensors, never pickle."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -11,30 +10,11 @@ import safetensors.torch
 from safetensors import SafetensorError
 
 from framecast.errors import InputError
+from framecast.files import write_atomic
 from framecast.models import MODELS, build_model
 from framecast.models.forecaster import Forecaster, Task
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
-
-
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: temporary name, fsync, rename.
-
-    Raises:
-        InputError: the folder cannot be written, or the disk is full.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        reason = error.strerror or str(error)
-        raise InputError(path, f"cannot be written ({reason})", "choose another folder") from None
 
 
 def model_name(model: Forecaster) -> str:

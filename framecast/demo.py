@@ -5,9 +5,10 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from framecast.checkpoint import CONFIG, write_atomic
+from framecast.checkpoint import CONFIG
 from framecast.errors import InputError
 from framecast.evaluate import evaluate_run
+from framecast.files import write_atomic
 from framecast.report import draw_scores, write_report
 from framecast.train import train
 from framecast.train.loop import Watch

@@ -25,7 +25,7 @@ from framecast.models import MODELS, build_model
 from framecast.models.forecaster import Forecaster, Task
 
 RESAMPLES, SEED = 1000, 0  # of the bootstrap
-BLOCK = 20  # resamples at a time: their weights take 8 bytes per resample and sequence
+WEIGHTS = 2**20  # of the bootstrap at a time, one per resample and sequence
 PIXELS = 2**23  # values of the windows that go through the models together
 CALIBRATION = 2048  # training windows whose mean is the mean frame
 REFERENCE = "persistence"  # skill is measured against it
@@ -300,10 +300,12 @@ def _score(tallies: Tallies, count: int) -> dict[Name, dict[str, Score]]:
 def _resamples(count: int) -> Iterator[Tensor]:
     """Weights of the sequences under drawing with replacement, in blocks: weight_RS."""
     rng = np.random.default_rng(SEED)
-    for _ in range(RESAMPLES // BLOCK):
-        drawn_RS = rng.integers(count, size=(BLOCK, count)) + count * np.arange(BLOCK)[:, None]
-        times = np.bincount(drawn_RS.ravel(), minlength=BLOCK * count)
-        yield torch.from_numpy(times.reshape(BLOCK, count) / count)
+    rows = max(1, WEIGHTS // count)
+    for first in range(0, RESAMPLES, rows):
+        block = min(rows, RESAMPLES - first)
+        drawn_RS = rng.integers(count, size=(block, count)) + count * np.arange(block)[:, None]
+        times = np.bincount(drawn_RS.ravel(), minlength=block * count)
+        yield torch.from_numpy(times.reshape(block, count) / count)
 
 
 def _skill(mse: Tensor, reference: Tensor) -> Tensor:

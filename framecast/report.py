@@ -16,9 +16,10 @@ from typing import Any, TypeGuard
 from PIL import Image
 
 from framecast import plot
-from framecast.checkpoint import CONFIG, write_atomic
+from framecast.checkpoint import CONFIG
 from framecast.errors import InputError
 from framecast.evaluate import Scores
+from framecast.files import write_atomic
 from framecast.metrics import METRICS
 
 STYLE = Path(__file__).with_name("report.css")

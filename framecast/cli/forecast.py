@@ -81,8 +81,8 @@ def evaluate(
 
     Example: framecast evaluate runs/x moving_mnist --root data/ --json scores.json
     """
-    from framecast.checkpoint import write_atomic
     from framecast.evaluate import evaluate_run
+    from framecast.files import write_atomic
     from framecast.report import draw_scores
 
     typed = data_settings(past, future, root, size, grey, every, stride, axes)

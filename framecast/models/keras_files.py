@@ -8,12 +8,10 @@ Strangers' files: nothing is unpickled or run, no other file is opened, sizes ar
 
 import io
 import json
-import os
 import re
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,6 +22,7 @@ from pydantic import BaseModel, ValidationError
 from torch import Tensor
 
 from framecast.errors import InputError
+from framecast.files import write_atomic
 from framecast.models.forecaster import Forecaster
 from framecast.models.keras_conv_lstm import KerasConvLSTM, KerasConvLSTMConfig
 from framecast.models.keras_network import (
@@ -252,7 +251,7 @@ def export_keras(model: Forecaster, path: str | Path) -> Path:
     formats = {".keras": _keras_file, ".h5": _legacy_file}
     if path.suffix not in formats:
         raise InputError(path, "is not named as a Keras file", "let it end in .keras or .h5")
-    _write(path, formats[path.suffix](model))
+    write_atomic(path, formats[path.suffix](model))
     return path
 
 
@@ -322,17 +321,3 @@ def _scale_gates(weight: Tensor) -> Tensor:
     """Keras 2's hard_sigmoid has slope 1/5, Keras 3's 1/6, so gates × 6/5 open the same."""
     enter, keep, candidate, show = weight.chunk(4)
     return torch.cat([1.2 * enter, 1.2 * keep, candidate, 1.2 * show])
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write the file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):  # the folder itself may be a file
-            temporary.unlink()
-        what = f"cannot be written ({error.strerror or error})"
-        raise InputError(path, what, "choose another folder") from None

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from framecast.checkpoint import write_atomic
 from framecast.errors import InputError
+from framecast.files import write_atomic
 
 Frames: TypeAlias = Tensor | NDArray[np.uint8] | NDArray[np.float32]
 

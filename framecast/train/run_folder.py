@@ -18,6 +18,7 @@ from torch import Tensor
 from framecast import checkpoint, plot
 from framecast.data.windows import Dataset
 from framecast.errors import InputError
+from framecast.files import write_atomic
 from framecast.forecast import rollout
 from framecast.models.forecaster import Forecaster
 from framecast.train.loop import Progress
@@ -96,7 +97,7 @@ class RunFolder:
         writer = csv.DictWriter(text, COLUMNS)
         writer.writeheader()
         writer.writerows(self.rows)
-        checkpoint.write_atomic(self.path / "log.csv", text.getvalue().encode())
+        write_atomic(self.path / "log.csv", text.getvalue().encode())
 
     def write_environment(self, data: Dataset, precision: str) -> None:
         """What the run stood on: versions, machine, and fingerprints of the data."""
@@ -117,7 +118,7 @@ class RunFolder:
             "data": {split: getattr(data, split).fingerprint() for split in splits},
         }
         content = json.dumps(environment, indent=2).encode()
-        checkpoint.write_atomic(self.path / "environment.json", content)
+        write_atomic(self.path / "environment.json", content)
 
 
 def _tensorboard(folder: Path) -> Any:

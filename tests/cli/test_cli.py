@@ -14,9 +14,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
-) -> Run:
+def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
     """Type a command in an empty folder: exit code, output, errors."""
     monkeypatch.chdir(tmp_path)
 
@@ -73,7 +71,7 @@ def test_train_evaluate_forecast_check(run: Run, clip: Path, trained: Path, tmp_
 
 
 def test_a_baseline_needs_no_training(run: Run, clip: Path) -> None:
-    code, out, _ = run("forecast", "persistence", clip, "-o", "f.npy", "--horizon", 3)
+    code, _, _ = run("forecast", "persistence", clip, "-o", "f.npy", "--horizon", 3)
     assert code == 0
     last = np.load(clip)[-1]
     assert all(np.array_equal(frame.squeeze(), last) for frame in np.load("f.npy"))

@@ -11,6 +11,7 @@ import torch
 import framecast
 from framecast import checkpoint
 from framecast.errors import InputError
+from framecast.files import write_atomic
 
 TINY = {
     "data": {"past": 3, "future": 3, "canvas": 32, "digits": 1, "validation": 4},
@@ -182,13 +183,13 @@ class TestDamage:
 
 def test_a_full_disk_leaves_the_last_file_and_no_rest(tmp_path: Path, monkeypatch) -> None:
     path = tmp_path / "log.csv"
-    checkpoint.write_atomic(path, b"old")
+    write_atomic(path, b"old")
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(InputError, match="No space left on device"):
-        checkpoint.write_atomic(path, np.zeros(10).tobytes())
+        write_atomic(path, np.zeros(10).tobytes())
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]

@@ -30,15 +30,15 @@ MOTION_STEP = (
 class ConvLSTMConfig(RecurrentConfig):
     """Settings of `ConvLSTM`."""
 
-    hidden: tuple[int, ...] = Field((64, 64), min_length=1, description="channels, one per layer")
-    kernel: tuple[int, ...] = Field((5,), min_length=1, description="odd; one for all, or one each")
+    hidden: tuple[int, ...] = Field((48, 48), min_length=1, description="channels, one per layer")
+    kernel: tuple[int, ...] = Field((3,), min_length=1, description="odd; one for all, or one each")
     patch: Literal[1, 2, 4, 8] = Field(
         4, description="side of the square of pixels in one position"
     )
     motion: int = Field(
-        0, ge=0, le=16, multiple_of=MOTION_STEP, description="pixels a patch may move; 0: draw all"
+        4, ge=0, le=16, multiple_of=MOTION_STEP, description="pixels a patch may move; 0: draw all"
     )
-    norm: Norm = Field("none", description="of the gates: none, layer or group")
+    norm: Norm = Field("group", description="of the gates: none, layer or group")
     output: Literal["linear", "sigmoid"] = Field("linear", description="sigmoid keeps [0, 1]")
 
     @model_validator(mode="after")

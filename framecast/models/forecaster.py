@@ -81,10 +81,10 @@ class RecurrentConfig(ForecasterConfig):
     """Settings of models that read one frame at a time."""
 
     teacher_forcing: float = Field(
-        0.5, ge=0, le=1, description="share of training over which true future frames fade out"
+        0.8, ge=0, le=1, description="share of training over which true future frames fade out"
     )
     past_weight: float = Field(
-        0.3, ge=0, le=1, description="weight of next-frame errors inside the past"
+        1.0, ge=0, le=1, description="weight of next-frame errors inside the past"
     )
 
 

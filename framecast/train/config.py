@@ -20,22 +20,26 @@ class TrainConfig(Settings):
     epochs: int | None = Field(None, ge=1, description="passes over the training windows")
     steps: int | None = Field(None, ge=1, description="updates of the weights")
     minutes: float | None = Field(None, gt=0, description="time for everything, set-up included")
-    batch: int = Field(16, ge=1, description="windows per update, over all processes")
+    batch: int = Field(4, ge=1, description="windows per update, over all processes")
     optimizer: Literal["adam", "adamw"] = Field("adamw", description="update rule")
-    learning_rate: float = Field(1e-3, gt=0, le=10, description="at its highest")
-    weight_decay: float = Field(0.0, ge=0, le=10, description="decoupled, for adamw")
+    learning_rate: float = Field(4e-3, gt=0, le=10, description="at its highest")
+    weight_decay: float = Field(0.01, ge=0, le=10, description="decoupled, for adamw")
     schedule: Literal["constant", "cosine", "one_cycle", "plateau"] = Field(
         "cosine", description="course of the learning rate"
     )
-    warmup: float = Field(0.05, ge=0, lt=1, description="share of a cosine course spent rising")
+    warmup: float = Field(0.03, ge=0, lt=1, description="share of a cosine course spent rising")
     plateau_patience: int = Field(5, ge=1, description="validations without gain before a cut")
     plateau_factor: float = Field(0.1, gt=0, lt=1, description="of each cut")
     early_stopping: int = Field(
         0, ge=0, description="validations without gain; 0 never stops early"
     )
     monitor: Literal["mse", "loss"] = Field("mse", description="validation score that decides")
-    grow: float = Field(
-        0.0, ge=0, le=1, description="share of training over which windows grow to full length"
+    grow: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="share of training over which windows grow to full length; the default is 0.7"
+        " for models that read frame by frame",
     )
     clip_norm: float = Field(1.0, ge=0, description="largest gradient norm; 0 for no limit")
     ema: float = Field(0.0, ge=0, lt=1, description="decay of averaged weights; 0 for none")

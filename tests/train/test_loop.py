@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from framecast.data import open_data
 from framecast.errors import InputError
 from framecast.models import build_model
-from framecast.models.forecaster import Task
+from framecast.models.forecaster import Direct, ForecasterConfig, Task
 from framecast.train import TrainConfig, fit
 from framecast.train.loop import Due, Objective, Sampler, Trainer
 from framecast.train.processes import Processes
@@ -143,6 +143,25 @@ def test_windows_grow_from_short_to_whole() -> None:
     trainer.step(0, 0.25)
     window = data.train.batch(np.arange(1))
     assert torch.equal(torch.cat(seen[0], dim=1), window[:, 3:13])
+
+
+class Copies(Direct):
+    """The simplest direct model: a weighted copy of the past."""
+
+    def __init__(self, config: ForecasterConfig, task: Task) -> None:
+        super().__init__(config, task)
+        self.weight = torch.nn.Parameter(torch.ones(()))
+
+    def window(self, past_BMCHW: torch.Tensor) -> torch.Tensor:
+        return past_BMCHW * self.weight
+
+
+def test_a_direct_model_sees_whole_windows_and_refuses_to_grow() -> None:
+    model, data = Copies(ForecasterConfig(), TASK), open_data("moving_digits", DATA)
+    trainer = Trainer(model, data, TrainConfig(batch=1), Processes.start())
+    assert trainer.lengths(0.0) == (3, 3)
+    with pytest.raises(InputError, match=r"train\.grow needs a model that reads frame by frame"):
+        Trainer(model, data, TrainConfig(batch=1, grow=0.5), Processes.start())
 
 
 def _gradients(rank: int, size: int, folder: str) -> None:

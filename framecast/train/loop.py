@@ -227,7 +227,8 @@ def fit(
     processes = processes or Processes.start()
     config = settle_precision(config, processes)
     if not any(parameter.requires_grad for parameter in model.parameters()):
-        mse, _ = validate(model, data.validation, config)
+        plain = config.model_copy(update={"monitor": "mse"})  # there is no loss to watch
+        mse, _ = validate(model, data.validation, plain)
         watch(model, Progress(0, 1.0, 0.0, 0.0, 0.0, 0, mse, best=True))
         return
     trainer = Trainer(model, data, config, processes)

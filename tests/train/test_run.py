@@ -74,8 +74,9 @@ def test_a_recipe_and_typed_settings_together(tmp_path: Path) -> None:
 
 
 def test_mean_frame_is_learnt_without_steps(tmp_path: Path) -> None:
+    settings = {"data": TINY["data"], "train": {"monitor": "loss"}}
     model = framecast.train(
-        "moving_digits", tmp_path / "mean", model="mean_frame", settings={"data": TINY["data"]}
+        "moving_digits", tmp_path / "mean", model="mean_frame", settings=settings
     )
     assert 0.05 < model.mean_CHW.mean() < 0.3
     assert not (tmp_path / "mean" / "curves.png").exists()

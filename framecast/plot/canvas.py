@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -98,8 +99,8 @@ def figure(width: float, height: float) -> Figure:
     return new
 
 
-def save(drawn: Figure, path: str | Path) -> Path:
-    """Write a figure as PNG, whole or not at all.
+def save(axes: Axes, path: str | Path) -> Path:
+    """Write the figure of these axes as PNG, whole or not at all.
 
     Raises:
         InputError: the suffix is not .png, or the file cannot be written.
@@ -108,6 +109,6 @@ def save(drawn: Figure, path: str | Path) -> Path:
     if path.suffix.lower() != ".png":
         raise InputError(path, "is no name for a picture", "let it end in .png")
     content = io.BytesIO()
-    drawn.savefig(content, format="png", bbox_inches="tight", pad_inches=0.06)
+    axes.figure.canvas.print_figure(content, format="png")
     write_atomic(path, content.getvalue())
     return path

@@ -54,7 +54,7 @@ def lead_curves(
     axis.set_xlabel("lead time in frames", color=INK)
     axis.set_ylabel(f"{score} ({better} is better)", color=INK)
     axis.legend(frameon=False, labelcolor=INK)
-    return save(drawn, path)
+    return save(axis, path)
 
 
 def _curve(
@@ -101,7 +101,7 @@ def training_curves(rows: Sequence[Mapping[str, Any]], path: str | Path) -> Path
         axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         if column == "validation_mse":
             _mark_best(axis, step_S, value_S)
-    return save(drawn, path)
+    return save(axis, path)
 
 
 def _series(rows: Sequence[Mapping[str, Any]], column: str) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -4,12 +4,10 @@ Shapes: T frames, P past frames, N future frames, H height, W width; 3 is red, g
 """
 
 from collections.abc import Sequence
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
@@ -26,9 +24,9 @@ from framecast.plot.canvas import (
     spread,
 )
 
-CELL = 1.15  # inches, the longer side of a frame
-MOST = 10  # frames in a row
-GAP = 0.12  # between past and future, of a column
+MOST = 10  # lead times in a row
+# Inches: between frames, a line of text, the name of a row, all that belongs to a colour bar.
+GAP, LINE, NAME, BAR = 0.05, 0.2, 0.75, 0.8
 
 
 def grid(frames: Frames, path: str | Path, *, columns: int = 5, most: int = 20) -> Path:
@@ -47,11 +45,15 @@ def grid(frames: Frames, path: str | Path, *, columns: int = 5, most: int = 20) 
     shown = spread(len(frames_THW3), most)
     columns = min(columns, len(shown))
     rows = -(-len(shown) // columns)
-    size = frames_THW3.shape[1:3]
-    drawn, axes = _cells(rows, [1.0] * columns, size, cell=1.5 * CELL, text=rows, beside=0.1)
-    for axis, index in zip(chain(*axes), shown, strict=False):
-        _show(axis, frames_THW3[index], f"frame {index + 1}")
-    return save(drawn, path)
+    width, height = _side_lengths(frames_THW3, longer=1.7)
+    wide, high = max(width + GAP, 0.65), height + LINE + GAP
+    page = _page(columns * wide + GAP, rows * high)
+    for place, index in enumerate(shown):
+        row, column = divmod(place, columns)
+        middle, top = GAP / 2 + (column + 0.5) * wide, row * high + LINE
+        _frame(page, frames_THW3[index], (middle, top, width, height))
+        _write(page, f"frame {index + 1}", middle, top - LINE / 2)
+    return save(page, path)
 
 
 def strip(
@@ -71,19 +73,19 @@ def strip(
     """
     truth_NHW3, forecast_NHW3 = alike(truth, forecast)
     past_PHW3 = truth_NHW3[:0] if past is None else pictures(past, "the past")[-past_shown:]
-    before = len(past_PHW3)
-    shown = spread(len(truth_NHW3), MOST)
-    widths = [1.0] * before + [GAP] * (before > 0) + [1.0] * len(shown)
-    drawn, axes = _cells(2, widths, truth_NHW3.shape[1:3])
-    for column, frame_HW3 in enumerate(past_PHW3):
-        age = before - 1 - column
-        _show(axes[0][column], frame_HW3, f"−{age}" if age else "0", FAINT)
+    before, leads = len(past_PHW3), spread(len(truth_NHW3), MOST)
+    rows = Rows(truth_NHW3, left=NAME)
+    ages = [f"−{age}" if age else "0" for age in range(before - 1, -1, -1)]
+    future = Rows(truth_NHW3, left=NAME + (rows.right(before) if before else 0))
+    page = _page(future.end(len(leads)), rows.bottom(2))
     if before:
-        _name_row(axes[0][0], "past", FAINT)
-    _fill_row(axes[0], truth_NHW3, shown, "truth", numbered=True)
-    _fill_row(axes[1], forecast_NHW3, shown, "forecast")
-    drawn.supxlabel("lead time in frames", fontsize=10, color=INK)
-    return save(drawn, path)
+        rows.draw(page, 0, "past", past_PHW3, colour=FAINT)
+        rows.number(page, ages, colour=FAINT)
+    future.draw(page, 0, "truth", truth_NHW3[leads])
+    future.draw(page, 1, "forecast", forecast_NHW3[leads])
+    future.number(page, [f"+{lead + 1}" for lead in leads])
+    _lead_times_below(page, future, len(leads))
+    return save(page, path)
 
 
 def error_maps(truth: Frames, forecast: Frames, path: str | Path) -> Path:
@@ -99,77 +101,129 @@ def error_maps(truth: Frames, forecast: Frames, path: str | Path) -> Path:
     """
     truth_NHW3, forecast_NHW3 = alike(truth, forecast)
     errors_NHW, brightest = errors(truth_NHW3, forecast_NHW3)
-    shown = spread(len(truth_NHW3), MOST)
-    drawn, axes = _cells(3, [1.0] * len(shown), truth_NHW3.shape[1:3], beside=1.5)
-    _fill_row(axes[0], truth_NHW3, shown, "truth", numbered=True)
-    _fill_row(axes[1], forecast_NHW3, shown, "forecast")
-    _fill_row(axes[2], errors_NHW, shown, "error")
-    for axis in axes[2]:
-        axis.images[0].set_clim(0, brightest)
-    _colour_bar(drawn, [*chain(*axes)], axes[2][0].images[0])
-    drawn.supxlabel("lead time in frames", fontsize=10, color=INK)
-    return save(drawn, path)
+    leads = spread(len(truth_NHW3), MOST)
+    rows = Rows(truth_NHW3, left=NAME)
+    page = _page(rows.end(len(leads)) + BAR, rows.bottom(3))
+    rows.draw(page, 0, "truth", truth_NHW3[leads])
+    rows.draw(page, 1, "forecast", forecast_NHW3[leads])
+    maps = rows.draw(page, 2, "error", errors_NHW[leads], brightest=brightest)
+    rows.number(page, [f"+{lead + 1}" for lead in leads])
+    _lead_times_below(page, rows, len(leads))
+    _colour_bar(page, maps, left=rows.end(len(leads)))
+    return save(page, path)
 
 
-def _cells(
-    rows: int,
-    widths: Sequence[float],
-    size: tuple[int, ...],
-    *,
-    cell: float = CELL,
-    text: int = 2,
-    beside: float = 0.9,
-) -> tuple[Figure, list[list[Axes]]]:
-    """Empty axes for frames of this height and width, the longer side `cell` inches long.
+class Rows:
+    """Where rows of frames lie on a page, in inches from its top left corner.
 
-    `text` is the number of lines above and below the frames, `beside` the inches for what stands
-    left and right of them.
+    Args:
+        frames: of the size of all that will be drawn.
+        left: where the first column begins; the names of the rows stand before it.
     """
-    height, width = (cell * side / max(size) for side in size)
-    drawn = figure(sum(widths) * (width + 0.05) + beside, rows * (height + 0.05) + text * 0.2 + 0.1)
-    drawn.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
-    ratios = {"width_ratios": widths}
-    axes = drawn.subplots(rows, len(widths), squeeze=False, gridspec_kw=ratios).tolist()
-    for axis in chain(*axes):
-        axis.axis("off")
-    return drawn, axes
+
+    def __init__(self, frames: NDArray[np.float32], left: float) -> None:
+        self.width, self.height = _side_lengths(frames, longer=1.15)
+        # Flat or narrow frames stand further apart than others: text has to fit.
+        self.wide, self.high = max(self.width + GAP, 0.38), max(self.height + GAP, LINE)
+        self.left = left
+
+    def right(self, columns: int) -> float:
+        """Where so many columns end."""
+        return self.left + columns * self.wide
+
+    def end(self, columns: int) -> float:
+        """Where a page of so many columns ends: one or two may be shorter than the text below."""
+        return max(self.right(columns), self.left + 1.3) + GAP
+
+    def bottom(self, rows: int) -> float:
+        """Where so many rows end, with a line of text below."""
+        return LINE + rows * self.high + 1.5 * LINE
+
+    def draw(
+        self,
+        page: Axes,
+        row: int,
+        name: str,
+        frames: NDArray[np.float32],
+        *,
+        colour: str = INK,
+        brightest: float = 1.0,
+    ) -> AxesImage:
+        """Draw a row of frames, or of error maps, with its name; give the last of them."""
+        top = LINE + row * self.high
+        _write(page, name, self.left - 0.08, top + self.height / 2, colour, align="right")
+        for column, frame in enumerate(frames):
+            middle = self.right(column) + self.wide / 2
+            image = _frame(page, frame, (middle, top, self.width, self.height), brightest)
+        return image
+
+    def number(self, page: Axes, numbers: Sequence[str], *, colour: str = INK) -> None:
+        """Write over the columns."""
+        for column, number in enumerate(numbers):
+            _write(page, number, self.right(column) + self.wide / 2, LINE / 2, colour)
 
 
-def _show(axis: Axes, frame: NDArray[np.float32], title: str = "", colour: str = INK) -> None:
-    """Draw one frame, HW3, or one error map, HW."""
-    axis.axis("on")
-    axis.set(xticks=[], yticks=[])
-    axis.spines[:].set(color=FAINT, linewidth=0.5)
-    axis.set_title(title, fontsize=9, color=colour, pad=3)
+def _side_lengths(frames: NDArray[np.float32], longer: float) -> tuple[float, float]:
+    """Width and height in inches."""
+    height, width = frames.shape[1:3]
+    return longer * width / max(height, width), longer * height / max(height, width)
+
+
+def _page(width: float, height: float) -> Axes:
+    """Axes over a whole figure, measured in inches from the top left corner."""
+    drawn = figure(width, height)
+    drawn.set_layout_engine("none")  # all places are known; 36 axes would take seconds to arrange
+    page = drawn.add_axes((0, 0, 1, 1))
+    page.axis("off")
+    page.set(xlim=(0, width), ylim=(height, 0))
+    page.set_autoscale_on(False)
+    return page
+
+
+def _frame(
+    page: Axes,
+    frame: NDArray[np.float32],
+    place: tuple[float, float, float, float],
+    brightest: float = 1.0,
+) -> AxesImage:
+    """Draw one frame, HW3, or one error map, HW, at (middle, top, width, height)."""
+    middle, top, width, height = place
+    left, right, bottom = middle - width / 2, middle + width / 2, top + height
+    page.plot(
+        [left, right, right, left, left],
+        [top, top, bottom, bottom, top],
+        color=FAINT,
+        linewidth=0.7,
+    )
     sharp = "nearest" if max(frame.shape[:2]) <= 256 else "auto"
-    axis.imshow(frame, cmap=ERRORS, interpolation=sharp)
+    return page.imshow(
+        frame,
+        cmap=ERRORS,
+        vmin=0,
+        vmax=brightest,
+        extent=(left, right, bottom, top),
+        aspect="auto",
+        interpolation=sharp,
+    )
 
 
-def _fill_row(
-    axes: Sequence[Axes],
-    frames: NDArray[np.float32],
-    shown: Sequence[int],
-    name: str,
-    *,
-    numbered: bool = False,
+def _write(
+    page: Axes, text: str, x: float, y: float, colour: str = INK, *, align: str = "center"
 ) -> None:
-    """Draw the frames of these lead times into the last axes of a row, and name it."""
-    cells = axes[-len(shown) :]
-    for axis, lead in zip(cells, shown, strict=True):
-        _show(axis, frames[lead], f"+{lead + 1}" if numbered else "")
-    _name_row(cells[0], name, INK)
+    page.text(x, y, text, fontsize=9, color=colour, ha=align, va="center")
 
 
-def _name_row(axis: Axes, name: str, colour: str) -> None:
-    # Upright, the name would be longer than a flat frame is high.
-    axis.set_ylabel(name, fontsize=10, color=colour, rotation=0, ha="right", va="center")
+def _lead_times_below(page: Axes, rows: Rows, columns: int) -> None:
+    middle = (rows.left + rows.end(columns)) / 2
+    _write(page, "lead time in frames", middle, page.get_ylim()[0] - 0.7 * LINE)
 
 
-def _colour_bar(drawn: Figure, axes: Sequence[Axes], shown: AxesImage) -> None:
-    """A bar of fixed width, as high as the figure, however few frames there are."""
-    inches = 0.12
-    width, height = drawn.get_size_inches()
-    share, aspect = inches / width, height / inches
-    bar = drawn.colorbar(shown, ax=axes, fraction=share, aspect=aspect, pad=0.02, extend="max")
+def _colour_bar(page: Axes, shown: AxesImage, left: float) -> None:
+    """Say beside the rows what the colours of the error maps mean."""
+    width, height = page.get_xlim()[1], page.get_ylim()[0]
+    below, long = 1.5 * LINE + GAP, height - 2.5 * LINE - GAP
+    place = ((left + 0.05) / width, below / height, 0.12 / width, long / height)
+    axes = page.figure.add_axes(place)
+    bar = page.figure.colorbar(shown, cax=axes, extend="max")
     bar.set_label("absolute error", fontsize=9, color=INK)
-    bar.ax.tick_params(labelsize=8, colors=INK)
+    axes.tick_params(labelsize=8, colors=INK)

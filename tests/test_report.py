@@ -3,10 +3,15 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from framecast.errors import InputError
-from framecast.report import tag, verdict, write_report
+from framecast.evaluate import Score, Scores
+from framecast.report import draw_scores, write_report
+from framecast.report.html import tag
+from framecast.report.pictures import CAPTIONS
+from framecast.report.scores import verdict
 
 NASTY = "<script>alert('1')</script>\"&"
 
@@ -101,6 +106,18 @@ def test_pictures_are_inside_and_described(run, tmp_path):
     assert "Step 500." in page.text
 
 
+def test_pictures_of_scores_are_on_the_page_with_captions(tmp_path):
+    value = Score(2.0, 1.0, 3.0, (1.0, 3.0), (0.5, 2.0), (1.5, 4.0))
+    frames_TCHW = torch.rand(2, 1, 16, 16)
+    table = {"mse": value, "skill": value}
+    scores = Scores("x", "y", 5, table, {"persistence": table}, (frames_TCHW,) * 3)
+    paths = draw_scores(scores, tmp_path)
+    page = Page(write_report(tmp_path, scores.to_json(), tmp_path / "report.html"))
+    assert len(page.images) == len(paths) == 5
+    assert "Mean squared error by lead time, with 95 % intervals." in page.text
+    assert {path.stem for path in paths} == {*CAPTIONS, "forecast"}
+
+
 def test_nothing_is_loaded_from_outside(run, tmp_path):
     out = write_report(run, SCORES, tmp_path / "report.html")
     page = Page(out)
@@ -174,11 +191,16 @@ def test_verdict(skills, says, good):
 
 @pytest.mark.parametrize(
     ("mean_frame", "says"),
-    [(120.0, "beats the mean training frame by 50"), (60.0, "does not beat the mean training")],
+    [
+        (120.0, "beats the mean training frame by 50 %."),
+        (60.0, "It does not beat the mean training frame."),
+    ],
 )
 def test_verdict_on_the_mean_frame(mean_frame, says):
     scores = SCORES | {"baselines": {"mean_frame": {"mse": score(mean_frame)}}}
-    assert says in verdict(scores)[0]
+    said, good = verdict(scores)
+    assert said.endswith(says)
+    assert good == (mean_frame > 60)
 
 
 @pytest.mark.parametrize("name", ["config.json", "environment.json", "forecast.gif"])

@@ -1,7 +1,7 @@
 """Scores of a model on a data set, beside its baselines, with 95 % bootstrap intervals.
 
 Shapes: B batch, T = M past + N future frames, C channels, H height, W width, S sequences,
-R resamples.
+R resamples, K parts of a score, X = all parts of all scores.
 """
 
 import math
@@ -25,7 +25,7 @@ from framecast.models import MODELS, build_model
 from framecast.models.forecaster import Forecaster, Task
 
 RESAMPLES, SEED = 1000, 0  # of the bootstrap
-WEIGHTS = 2**20  # of the bootstrap at a time, one per resample and sequence
+WEIGHTS = 2**18  # of the bootstrap at a time, one per resample and sequence
 PIXELS = 2**23  # values of the windows that go through the models together
 CALIBRATION = 2048  # training windows whose mean is the mean frame
 REFERENCE = "persistence"  # skill is measured against it
@@ -149,7 +149,7 @@ def evaluate(
 ) -> Scores:
     """Score a model and its baselines on the same windows, in one pass.
 
-    Memory does not grow with the number of windows, but for about a kilobyte of scores for each.
+    Memory does not grow with the number of windows, but for a few kilobytes of scores for each.
     Intervals come from resampling whole sequences, the same for all forecasters, so that the
     interval of skill is paired. One sequence has no interval.
 
@@ -282,11 +282,7 @@ def _batches(index: np.ndarray, windows: Windows, batch: int) -> Iterator[np.nda
 def _score(tallies: Tallies, count: int) -> dict[Name, dict[str, Score]]:
     """Compute and resample every metric of every forecaster, and derive the skill."""
     values = {at: metric.compute() for at, metric in tallies.items()}
-    blocks: dict[tuple[Name, str], list[Tensor]] = {at: [] for at in tallies}
-    for weight_RS in _resamples(count):
-        for at, metric in tallies.items():
-            blocks[at].append(metric.resample(weight_RS))
-    samples = {at: torch.cat(block) for at, block in blocks.items()}
+    samples = _bootstrap(tallies, count)
     names = dict.fromkeys(name for name, _ in tallies)
     for table in (values, samples):
         for name in names:
@@ -297,15 +293,28 @@ def _score(tallies: Tallies, count: int) -> dict[Name, dict[str, Score]]:
     return scores
 
 
+def _bootstrap(tallies: Tallies, count: int) -> dict[tuple[Name, str], Tensor]:
+    """Every score under other weights of the sequences, the same for all: score_RN."""
+    shape_NK = {at: metric.parts_SNK.shape[1:] for at, metric in tallies.items()}
+    # All parts beside each other: one product per block of resamples, and no copies in between.
+    parts_SX = torch.cat([metric.parts_SNK.flatten(1) for metric in tallies.values()], dim=1)
+    mean_RX = torch.cat([weight_RS @ parts_SX for weight_RS in _resamples(count)])
+    columns = torch.split(mean_RX, [shape.numel() for shape in shape_NK.values()], dim=1)
+    return {
+        at: metric.finish(part_RX.reshape(-1, *shape_NK[at]))
+        for (at, metric), part_RX in zip(tallies.items(), columns, strict=True)
+    }
+
+
 def _resamples(count: int) -> Iterator[Tensor]:
-    """Weights of the sequences under drawing with replacement, in blocks: weight_RS."""
+    """Weights of the sequences under drawing with replacement, in blocks: weight_RS, float32."""
     rng = np.random.default_rng(SEED)
     rows = max(1, WEIGHTS // count)
     for first in range(0, RESAMPLES, rows):
         block = min(rows, RESAMPLES - first)
         drawn_RS = rng.integers(count, size=(block, count)) + count * np.arange(block)[:, None]
         times = np.bincount(drawn_RS.ravel(), minlength=block * count)
-        yield torch.from_numpy(times.reshape(block, count) / count)
+        yield torch.from_numpy(times.reshape(block, count)).float() / count
 
 
 def _skill(mse: Tensor, reference: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """The contract of a metric: it adds up over batches, and is kept per sequence and per lead time.
 
 Shapes: S sequences so far, B batch, N lead times, C channels, H height, W width, K parts of a
-score, R resamples.
+score.
 """
 
 from collections.abc import Callable, Iterable
@@ -69,18 +69,6 @@ class Metric:
     def compute(self) -> Tensor:
         """The score per lead time over all sequences: score_N, float64."""
         return self.finish(self.parts_SNK.double().mean(dim=0))
-
-    def resample(self, weight_RS: Tensor) -> Tensor:
-        """The score per lead time under other weights of the sequences, for the bootstrap.
-
-        Args:
-            weight_RS: one row per resample; each sums to 1.
-
-        Returns:
-            score_RN, float64.
-        """
-        parts_RNK = torch.einsum("rs,snk->rnk", weight_RS.double(), self.parts_SNK.double())
-        return self.finish(parts_RNK)
 
 
 def update_all(metrics: Iterable[Metric], forecast_BNCHW: Tensor, truth_BNCHW: Tensor) -> None:

@@ -210,8 +210,29 @@ def _grey_or_palette(frames_THWC: NDArray[np.uint8]) -> list[Image.Image]:
     images = [_image(frame_HWC) for frame_HWC in frames_THWC]
     if frames_THWC.shape[3] == 1:
         return images
+    exact = _exact_palette(frames_THWC)
+    if exact:
+        return exact
     step = math.ceil(math.sqrt(frames_THWC[..., 0].size / SAMPLE))
     sample_HWC = np.concatenate(frames_THWC[:, ::step, ::step])
     # Of Pillow's methods this one keeps small vivid things, and is a hundred times faster too.
     palette = Image.fromarray(sample_HWC).quantize(256, Image.Quantize.FASTOCTREE)
     return [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
+
+
+def _exact_palette(frames_THWC: NDArray[np.uint8]) -> list[Image.Image]:
+    """The frames with a palette of their own colours, or nothing when there are more than 256."""
+    codes = [frame_HWC @ np.array([2**16, 2**8, 1], np.int32) for frame_HWC in frames_THWC]
+    seen = np.zeros(2**24, bool)
+    for code_HW in codes:
+        seen[code_HW] = True
+    colours = np.flatnonzero(seen)
+    if len(colours) > 256:
+        return []
+    place = np.zeros(2**24, np.uint8)
+    place[colours] = np.arange(len(colours))
+    images = [Image.fromarray(place[code_HW]) for code_HW in codes]
+    palette = np.stack([colours >> 16, colours >> 8 & 255, colours & 255], axis=1)
+    for image in images:
+        image.putpalette(palette.astype(np.uint8).tobytes())
+    return images

@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test check format clean
+.PHONY: demo test check format
 
 demo: $(VENV)/.base
 	$(BIN)/framecast demo
@@ -22,9 +22,6 @@ check: $(VENV)/.dev
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
-
-clean:
-	rm -rf $(VENV)
 
 # A stamp is written last, so that an install that broke off is done again.
 $(VENV)/.base: pyproject.toml constraints.txt | $(VENV)/.made

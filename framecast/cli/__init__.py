@@ -1,6 +1,5 @@
 """The command line. Commands import torch when they run, so that --help is instant."""
 
-import os
 import sys
 
 import typer
@@ -32,9 +31,6 @@ def main() -> None:
 
     Exit code 0, 1 (a check failed), 2 (bad input) or 130 (Ctrl-C).
     """
-    # Threads that wait sleep instead of spinning: on a machine that has other work, spinning made
-    # training several times slower; on an idle one both are as fast. Torch reads it when imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         sys.exit(app(standalone_mode=False))
     except InputError as error:

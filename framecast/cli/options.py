@@ -1,5 +1,6 @@
 """Options that several commands share, and what becomes of them."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,7 +9,8 @@ from rich.console import Console
 
 from framecast.errors import InputError
 
-console = Console()
+# Under torchrun one process speaks for all.
+console = Console(quiet=os.environ.get("RANK", "0") != "0")
 
 Source = Annotated[
     str, typer.Argument(help="A data set's name, a video, a folder of videos, or an array file.")

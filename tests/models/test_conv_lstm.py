@@ -48,7 +48,9 @@ def test_sigmoid_keeps_the_range() -> None:
 
 
 def test_parameters_are_those_of_the_equations() -> None:
-    model = build_model("conv_lstm", {"hidden": (8, 4), "kernel": (5, 3), "motion": 0, "norm": "none"})
+    model = build_model(
+        "conv_lstm", {"hidden": (8, 4), "kernel": (5, 3), "motion": 0, "norm": "none"}
+    )
     first = 4 * 8 * (16 + 8) * 25 + 4 * 8
     second = 4 * 4 * (8 + 4) * 9 + 4 * 4
     head = (8 + 4) * 16 + 16

@@ -24,20 +24,18 @@ class Demo:
     verdict: str
 
 
-def demo(out: Path, watch: Watch, minutes: float | None = None) -> Demo:
+def demo(out: Path, watch: Watch) -> Demo:
     """Train the demo recipe, evaluate, forecast and report.
 
     Args:
         out: run folder; an earlier demo there is replaced.
         watch: called after each training step.
-        minutes: time for training; by default what the recipe says.
 
     Raises:
         InputError: `out` holds something else than a demo, or cannot be written.
     """
     _clear(out)
-    settings = {"train": {"minutes": minutes}} if minutes else {}
-    train(out=out, recipe="demo", settings=settings, watches=[watch])
+    train(out=out, recipe="demo", watches=[watch])
     scores = evaluate_run(out, "moving_digits", limit=SEQUENCES)
     pictures = draw_scores(scores, out)
     write_atomic(out / "scores.json", json.dumps(scores.to_json(), indent=2).encode())

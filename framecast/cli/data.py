@@ -20,7 +20,7 @@ from framecast.cli.options import (
     Stride,
     console,
     data_settings,
-    sections,
+    only,
 )
 
 data = typer.Typer(help="Data sets: list, get, show.", no_args_is_help=True)
@@ -82,7 +82,7 @@ def show(
     from framecast.video.write import write
 
     typed = data_settings(past, future, root, size, grey, every, stride, axes)
-    windows = pick(open_data(source, sections(sets, data=typed)["data"]), split)
+    windows = pick(open_data(source, only("data", sets, typed)), split)
     frames_BTCHW = windows.batch(np.array([index % len(windows)]))
     console.print(f"[green]{plot.grid(frames_BTCHW[0], out)}[/green]", soft_wrap=True)
     animation = write(from_tensor(frames_BTCHW), out.with_suffix(".gif"))

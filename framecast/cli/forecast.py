@@ -22,8 +22,8 @@ from framecast.cli.options import (
     Stride,
     console,
     data_settings,
+    only,
     parse_size,
-    sections,
 )
 
 
@@ -86,7 +86,7 @@ def evaluate(
     from framecast.report import draw_scores
 
     typed = data_settings(past, future, root, size, grey, every, stride, axes)
-    settings = sections(sets, data=typed)["data"]
+    settings = only("data", sets, typed)
     scores = evaluate_run(run, source, settings, split=split, limit=limit)
     console.print(_table(scores.rows()))
     console.print(_table(scores.lead_rows("mse")))
@@ -120,7 +120,7 @@ def check(
     from framecast.checkpoint import CONFIG, load
     from framecast.models import build_model
 
-    settings = sections(sets)["model"]
+    settings = only("model", sets)
     trained = Path(model, CONFIG).exists()
     forecaster = load(model) if trained and not settings else build_model(model, settings)
     verdicts = probe(forecaster)

@@ -91,6 +91,20 @@ def sections(sets: list[str] | None, **typed: dict[str, Any]) -> dict[str, dict[
     return merged
 
 
+def only(name: str, sets: list[str] | None, typed: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The settings of the one section that a command uses.
+
+    Raises:
+        InputError: a `--set` is for another section, where it would do nothing.
+    """
+    merged = sections(sets, **{name: typed or {}})
+    wanted = merged.pop(name)
+    for other, values in merged.items():
+        for key in values:
+            raise InputError(f"--set {other}.{key}", "does nothing here", f"set {name}.KEY=VALUE")
+    return wanted
+
+
 def parse_size(size: str | None) -> int | tuple[int, int] | None:
     """`64` or `48,64` (height, width).
 

@@ -150,6 +150,8 @@ def test_each_command_has_an_example(run: Run) -> None:
         ("data get mnits", "mnits"),
         ("import-keras text.mp4 out", "text.mp4"),
         ("nonsense", "nonsense"),
+        ("check persistence --set train.batch=2", "--set train.batch does nothing here"),
+        ("data show moving_digits --set model.patch=2", "--set model.patch does nothing here"),
     ],
 )  # fmt: skip
 def test_bad_input_gets_one_line_and_exit_2(

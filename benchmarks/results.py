@@ -1,0 +1,108 @@
+"""results/speed.csv: a row for each contestant, with machine, versions and command."""
+
+import csv
+import os
+import platform
+import subprocess
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from shutil import which
+from typing import TypeAlias
+
+import torch
+
+Row: TypeAlias = dict[str, str]
+
+ROOT = Path(__file__).parents[1]
+SPEED = ROOT / "results" / "speed.csv"
+COLUMNS = (
+    "date",
+    "benchmark",
+    "work",
+    "contestant",
+    "seconds",  # median
+    "seconds_min",
+    "seconds_max",
+    "ratio",  # to the fastest of ours, median of the rounds
+    "ratio_min",
+    "ratio_max",
+    "bound_seconds",
+    "rate",  # units per second
+    "unit",
+    "memory_mb",  # peak
+    "gpu",
+    "cpu",
+    "capability",
+    "cores",
+    "threads",
+    "torch",
+    "commit",  # with a plus where the sources differ from it
+    "command",
+)
+KEY = ("benchmark", "work", "contestant", "cpu", "capability", "cores", "threads", "gpu")
+
+
+def number(value: float | None) -> str:
+    """Four digits are more than a measurement is good for."""
+    return "" if value is None else f"{value:.4g}"
+
+
+def append(rows: Iterable[Row], path: Path = SPEED) -> None:
+    """Add rows at the end; the first ones also write the names of the columns."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = not path.exists()
+    assert new or path.read_text(encoding="utf-8").startswith(",".join(COLUMNS) + "\n")
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerows(rows)
+
+
+def read(path: Path = SPEED) -> list[Row]:
+    """All rows, oldest first; none where nothing was measured yet."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return [*csv.DictReader(file)]
+
+
+def newest(rows: Iterable[Row]) -> list[Row]:
+    """The last row of each contestant at each work on each machine, in the order of the works."""
+    return [*{tuple(row[column] for column in KEY): row for row in rows}.values()]
+
+
+def environment(command: str, device: str) -> Row:
+    """The columns that are the same for all rows of a run."""
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M"),
+        "gpu": torch.cuda.get_device_name() if device == "cuda" else "",
+        "cpu": _cpu(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else ""),
+        "threads": str(torch.get_num_threads()),
+        "torch": torch.__version__,
+        "commit": _commit(),
+        "command": command,
+    }
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _commit() -> str:
+    """Empty outside of a repository."""
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    if not which("git"):
+        return ""
+    changed = git("status", "--porcelain", "--", "framecast", "benchmarks")
+    return git("rev-parse", "--short", "HEAD") + ("+" if changed else "")

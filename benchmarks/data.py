@@ -14,7 +14,7 @@ SECONDS = 2.0
 
 def sequences_per_second(batch: int) -> float:
     """Sequences of 20 frames of 64x64 with two digits, in batches of fresh ones."""
-    train = MovingDigits(MovingDigitsConfig()).train
+    train = MovingDigits(MovingDigitsConfig.parse("data", {})).train
     train.batch(np.arange(batch))  # draws the digits
     start, count = time.process_time(), 0
     while time.process_time() - start < SECONDS:

@@ -1,0 +1,105 @@
+"""The README's table of speed, made from results/speed.csv: `python -m benchmarks.table`."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from benchmarks.results import ROOT, Row, newest, read
+
+README = ROOT / "README.md"
+BEGIN, END = "<!-- speed -->", "<!-- /speed -->"
+COMMANDS = "`python -m benchmarks.NAME`"
+
+NOTHING = f"Nothing is in `results/speed.csv` yet: {COMMANDS} measures, with the name layer, \
+tutorial, stream, zoo, memory or gpu."
+
+ABOUT = f"""\
+Medians of interleaved repeats in one run, made by {COMMANDS}; all rows, with their spread, versions
+and commits, are in `results/speed.csv`. In brackets: how many times the seconds of ours. *Plain* is
+a PyTorch cell with one convolution of the concatenated input and state per step. *Bound* is the
+time of the convolutions alone, from their FLOPs and the best rate measured for their shapes."""
+
+HEAD = "| benchmark | work | ours | others | bound |\n|---|---|---|---|---|"
+
+
+def table(rows: Iterable[Row]) -> str:
+    """The section: for each machine a line that names it, and a row for each work."""
+    rows = newest(rows)
+    if not rows:
+        return NOTHING
+    machines = dict.fromkeys(_machine(row) for row in rows)
+    parts = [
+        _on(machine, [row for row in rows if _machine(row) == machine]) for machine in machines
+    ]
+    return "\n\n".join([ABOUT, *parts])
+
+
+def _on(machine: str, rows: list[Row]) -> str:
+    works = sorted(dict.fromkeys(_work(row) for row in rows), key=lambda work: work[0])
+    lines = (_line([row for row in rows if _work(row) == work]) for work in works)
+    versions = ", ".join(dict.fromkeys(row["torch"] for row in rows))
+    return "\n".join([f"{machine}, torch {versions}:\n", HEAD, *lines])
+
+
+def _work(row: Row) -> tuple[str, str]:
+    return row["benchmark"], row["work"]
+
+
+def _machine(row: Row) -> str:
+    cores = f"{row['threads']} of {row['cores']} cores of {row['cpu']} ({row['capability']})"
+    return f"{row['gpu']}, {cores}" if row["gpu"] else cores
+
+
+def _line(rows: list[Row]) -> str:
+    best = _best_of_ours(rows)
+    others = "; ".join(
+        f"{row['contestant']} {_measured(row)} ({float(row['ratio']):.2f}×)"
+        for row in rows
+        if row is not best
+    )
+    kind = best["contestant"].removeprefix("ours").strip(" ,")
+    ours_cell = f"**{_measured(best)}**" + (f" ({kind})" if kind else "")
+    bound = _seconds(best["bound_seconds"]) if best["bound_seconds"] else "–"
+    cells = (best["benchmark"], best["work"], ours_cell, others or "–", bound)
+    return f"| {' | '.join(cells)} |"
+
+
+def _best_of_ours(rows: list[Row]) -> Row:
+    ours = [row for row in rows if row["contestant"].startswith("ours")]
+    last = max(row["date"] for row in ours)
+    return min((row for row in ours if row["date"] == last), key=lambda row: float(row["ratio"]))
+
+
+def _measured(row: Row) -> str:
+    parts = [_seconds(row["seconds"])]
+    if row["unit"]:
+        parts.append(f"{_digits(float(row['rate']))} {row['unit']}/s")
+    if row["memory_mb"]:
+        parts.append(f"{float(row['memory_mb']):,.0f} MB")
+    return ", ".join(parts)
+
+
+def _seconds(text: str) -> str:
+    seconds = float(text)
+    return f"{_digits(seconds)} s" if seconds >= 1 else f"{_digits(1000 * seconds)} ms"
+
+
+def _digits(value: float) -> str:
+    """Three digits, and no exponent."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def put_in(text: str, section: str) -> str:
+    """The README with another section between its two marks."""
+    before, rest = text.split(BEGIN)
+    _, after = rest.split(END)
+    return f"{before}{BEGIN}\n{section}\n{END}{after}"
+
+
+def main(path: Path = README) -> None:
+    """Write the section."""
+    text = path.read_text(encoding="utf-8")
+    path.write_text(put_in(text, table(read())), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test check format
+.PHONY: demo test check format bench
 
 demo: $(VENV)/.base
 	$(BIN)/framecast demo
@@ -22,6 +22,11 @@ check: $(VENV)/.dev
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# An hour on an idle machine. The README's table is made from what results/speed.csv holds then.
+bench: $(VENV)/.dev
+	for name in layer tutorial stream zoo memory; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	$(BIN)/python -m benchmarks.table
 
 # A stamp is written last, so that an install that broke off is done again.
 $(VENV)/.base: pyproject.toml constraints.txt | $(VENV)/.made

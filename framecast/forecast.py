@@ -19,6 +19,7 @@ from torch import Tensor
 
 from framecast.clip import Clip, to_clip, to_tensor
 from framecast.errors import InputError
+from framecast.layers.gathered import constant_weights
 from framecast.models.forecaster import Direct, Forecaster, Recurrent
 
 MOST_WINDOWS, FEWEST_WINDOWS = 16, 4  # of a back-test, where the clip has as many
@@ -289,12 +290,12 @@ def _home(model: Forecaster, default: Tensor) -> Tensor:
 
 @contextmanager
 def _inference(model: Forecaster) -> Iterator[None]:
-    """No autograd and eval mode for a while; each part gets its own training flag back."""
+    """No autograd, eval mode and unchanging weights for a while; training flags come back."""
     # Not torch.inference_mode: its tensors could not be used in a loss later.
     flags = [(part, part.training) for part in model.modules()]
     model.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), constant_weights():
             yield
     finally:
         for part, training in flags:

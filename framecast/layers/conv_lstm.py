@@ -1,64 +1,32 @@
-"""The ConvLSTM cell over a sequence: gates of all known frames in one convolution, one step each.
+"""The ConvLSTM layer over a sequence.
 
-Paper: Shi et al., NeurIPS 2015, arXiv:1506.04214, without peepholes (they tie a model to one size).
+Paper: Shi et al., NeurIPS 2015, arXiv:1506.04214.
+The input's part of the gates of all frames is one convolution; the recurrent part is one a step.
+Two paths lead through the steps. `Gates.equations` with stock autograd works anywhere. `_Steps` has
+its own backward pass, for compiled gates on a CPU. It keeps six values per hidden unit and frame:
+the four sums, which the backward pass turns into their gradients in place, the cell and the hidden
+map. Both leave the weight gradients to `gathered`.
 Shapes: B batch, T frames, C channels of the input, D hidden channels, H height, W width,
-G = 4 × D gates, X = B × T or B × H × W.
+G = 4 × D gates, X = T × B, time first.
 """
 
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 
-Norm = Literal["none", "layer", "group"]
+from framecast.layers import gathered
+from framecast.layers.gates import CompiledGates, Gates, Measured, Order, Parameters
+from framecast.layers.gathered import Weights, laid_out, weights_of
+from framecast.layers.layout import Shape, faster_layout
 
+State = tuple[Tensor, Tensor]
 
-class LSTMUpdate(torch.autograd.Function):
-    """(gates, cell) -> (hidden, cell), with a gradient that keeps four tensors instead of nine."""
-
-    @staticmethod
-    def forward(ctx: FunctionCtx, gates_B4DHW: Tensor, cell_BDHW: Tensor) -> tuple[Tensor, Tensor]:
-        """Gates are pre-activations in the order input, forget, output, candidate."""
-        width = cell_BDHW.shape[1]
-        open_B3DHW = torch.sigmoid(gates_B4DHW[:, : 3 * width])
-        candidate_BDHW = torch.tanh(gates_B4DHW[:, 3 * width :])
-        enter, keep, show = open_B3DHW.chunk(3, dim=1)
-        new_cell_BDHW = keep * cell_BDHW + enter * candidate_BDHW
-        ctx.save_for_backward(open_B3DHW, candidate_BDHW, cell_BDHW, new_cell_BDHW)
-        return show * torch.tanh(new_cell_BDHW), new_cell_BDHW
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: FunctionCtx, *grads: Tensor) -> tuple[Tensor, Tensor]:
-        """Exact gradient in one pass."""
-        grad_hidden, grad_cell = grads
-        open_B3DHW, candidate, cell, new_cell = ctx.saved_tensors  # type: ignore[attr-defined]
-        enter, keep, show = open_B3DHW.chunk(3, dim=1)
-        squashed = torch.tanh(new_cell)
-        grad_cell = grad_cell + grad_hidden * show * (1 - squashed * squashed)
-        grad_open = torch.cat(
-            [grad_cell * candidate, grad_cell * cell, grad_hidden * squashed], dim=1
-        )
-        grad_open = grad_open * open_B3DHW * (1 - open_B3DHW)
-        grad_candidate = grad_cell * enter * (1 - candidate * candidate)
-        return torch.cat([grad_open, grad_candidate], dim=1), grad_cell * keep
-
-
-def update(gates_B4DHW: Tensor, cell_BDHW: Tensor) -> tuple[Tensor, Tensor]:
-    """New hidden map and cell of an LSTM from the pre-activations of its gates."""
-    hidden_BDHW, new_BDHW = LSTMUpdate.apply(gates_B4DHW, cell_BDHW)  # type: ignore[no-untyped-call]
-    return hidden_BDHW, new_BDHW
-
-
-class PositionNorm(nn.GroupNorm):
-    """Group norm with mean and variance over the channels of a group at each position alone."""
-
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        """Normalise; the shape stays."""
-        batch, _, height, width = x_BCHW.shape
-        normal_XC = super().forward(x_BCHW.permute(0, 2, 3, 1).flatten(0, 2))
-        return normal_XC.view(batch, height, width, -1).permute(0, 3, 1, 2)
+PLAIN = Gates()
 
 
 class ConvLSTMLayer(nn.Module):
@@ -68,18 +36,18 @@ class ConvLSTMLayer(nn.Module):
         inputs: C, channels of the input.
         hidden: D, channels of hidden map and cell.
         kernel: odd, so that H and W stay.
-        norm: of the four gates before their bias. "layer" takes mean and variance over the channels
-            of a gate at each position, "group" over channels and positions. Neither fixes H or W.
+        gates: what happens between the convolutions and the hidden map.
     """
 
-    def __init__(self, inputs: int, hidden: int, kernel: int, norm: Norm = "none") -> None:
+    def __init__(self, inputs: int, hidden: int, kernel: int, gates: Gates = PLAIN) -> None:
         super().__init__()
-        self.hidden = hidden
-        padding, plain = kernel // 2, norm == "none"
+        self.hidden, self.kernel, self.gates = hidden, kernel, gates
+        padding, plain = kernel // 2, gates.norm == "none"
         self.from_input = nn.Conv2d(inputs, 4 * hidden, kernel, padding=padding, bias=plain)
         self.from_hidden = nn.Conv2d(hidden, 4 * hidden, kernel, padding=padding, bias=False)
-        kinds = {"none": nn.Identity, "layer": PositionNorm, "group": nn.GroupNorm}
-        self.norm = kinds[norm](4, 4 * hidden)
+        # Of its own class for the names of its parameters: the gates apply it.
+        self.norm = nn.Identity() if plain else nn.GroupNorm(4, 4 * hidden)
+        self.peephole = nn.Parameter(torch.zeros(3, hidden)) if gates.peephole else None
         bias = self.from_input.bias if plain else self.norm.bias
         assert isinstance(bias, Tensor)
         # An open forget gate lets gradients pass through the whole past from the first update on
@@ -87,9 +55,7 @@ class ConvLSTMLayer(nn.Module):
         nn.init.zeros_(bias)
         nn.init.ones_(bias.detach()[hidden : 2 * hidden])
 
-    def forward(
-        self, input_BTCHW: Tensor, state: tuple[Tensor, Tensor] | None = None
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def forward(self, input_BTCHW: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Read T frames.
 
         Args:
@@ -99,16 +65,195 @@ class ConvLSTMLayer(nn.Module):
         Returns:
             hidden_BTDHW and the state after the last frame; the cell stays float32 under autocast.
         """
-        batch, frames, _, height, width = input_BTCHW.shape
-        gates_XGHW = self.from_input(input_BTCHW.flatten(0, 1))
-        gates_BTGHW = gates_XGHW.view(batch, frames, -1, height, width)
+        batch, frames = input_BTCHW.shape[:2]
+        device, dtype = input_BTCHW.device, _computes_in(input_BTCHW)
+        input_XCHW = input_BTCHW.transpose(0, 1).flatten(0, 1)
+        library = self.gates.compiled(device, dtype)
+        if library is None:
+            hidden_XDHW, state = self._plain_steps(input_XCHW, frames, state)
+        else:
+            height, width = input_BTCHW.shape[3:]
+            training = torch.is_grad_enabled()
+            shape = Shape(batch, self.hidden, self.kernel, height, width, training)
+            layout = faster_layout(shape, dtype, torch.get_num_threads())
+            gates = CompiledGates(library, self._gate_parameters(torch.float32), layout)
+            hidden_XDHW, state = self._compiled_steps(gates, input_XCHW, frames, state, dtype)
+        return hidden_XDHW.view(frames, batch, *hidden_XDHW.shape[1:]).transpose(0, 1), state
+
+    def _gate_parameters(self, dtype: torch.dtype | None = None) -> Parameters:
+        scale, shift = getattr(self.norm, "weight", None), getattr(self.norm, "bias", None)
+        return Parameters(*(p if p is None else p.to(dtype) for p in (scale, shift, self.peephole)))
+
+    def _plain_steps(
+        self, input_XCHW: Tensor, frames: int, state: State | None
+    ) -> tuple[Tensor, State]:
+        input_XGHW = gathered.conv2d(input_XCHW, self.from_input)
         if state is None:
-            zero_BDHW = self.from_hidden.weight.new_zeros(batch, self.hidden, height, width)
-            state = (zero_BDHW, zero_BDHW)
+            batch, (height, width) = len(input_XGHW) // frames, input_XGHW.shape[2:]
+            zero_BDHW = input_XCHW.new_zeros(batch, self.hidden, height, width)
+            state = zero_BDHW, zero_BDHW
         hidden_BDHW, cell_BDHW = state
         outputs = []
-        for input_gates_BGHW in gates_BTGHW.unbind(1):
-            gates_BGHW = self.norm(input_gates_BGHW + self.from_hidden(hidden_BDHW))
-            hidden_BDHW, cell_BDHW = update(gates_BGHW, cell_BDHW)
+        for input_BGHW in input_XGHW.chunk(frames):
+            sums_BGHW = input_BGHW + gathered.conv2d(hidden_BDHW, self.from_hidden)
+            hidden_BDHW, cell_BDHW = self.gates.equations(
+                sums_BGHW, cell_BDHW, self._gate_parameters()
+            )
             outputs.append(hidden_BDHW)
-        return torch.stack(outputs, dim=1), (hidden_BDHW, cell_BDHW)
+        return torch.cat(outputs), (hidden_BDHW, cell_BDHW)
+
+    def _compiled_steps(
+        self,
+        gates: CompiledGates,
+        input_XCHW: Tensor,
+        frames: int,
+        state: State | None,
+        dtype: torch.dtype,
+    ) -> tuple[Tensor, State]:
+        from_input, from_hidden = weights_of(self.from_input), weights_of(self.from_hidden)
+        hidden_XDHW, hidden_BDHW, cell_BDHW = _Steps.apply(  # type: ignore[no-untyped-call]
+            _Call(gates, self.gates.order, frames, from_input, from_hidden, dtype),
+            input_XCHW,
+            *(state or (None, None)),
+            from_input.weight_GCHW,
+            from_input.bias_G,
+            from_hidden.weight_GCHW,
+            *gates.parameters,
+        )
+        return hidden_XDHW, (hidden_BDHW, cell_BDHW)
+
+
+def _computes_in(x: Tensor) -> torch.dtype:
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+
+
+@dataclass(eq=False)
+class _Call:
+    """What a call of a layer needs besides tensors that have gradients."""
+
+    gates: CompiledGates
+    order: Order
+    frames: int
+    from_input: Weights
+    from_hidden: Weights
+    dtype: torch.dtype
+    spent: bool = False
+
+    def laid_out(self, x_BCHW: Tensor) -> Tensor:
+        return laid_out(x_BCHW, self.dtype, self.gates.layout)
+
+    def convolve(self, x_BCHW: Tensor, weights: Weights) -> Tensor:
+        weight_GCHW = weights.prepared(self.dtype, self.gates.layout)
+        bias_G = None if weights.bias_G is None else weights.bias_G.to(self.dtype)
+        padding = weight_GCHW.shape[2] // 2
+        return self.laid_out(F.conv2d(x_BCHW, weight_GCHW, bias_G, padding=padding))
+
+    def input_gradient(self, grad_BGHW: Tensor, x_BCHW: Tensor, weights: Weights) -> Tensor:
+        weight_GCHW = weights.prepared(self.dtype, self.gates.layout)
+        grad_BCHW, _, _ = gathered.backward(grad_BGHW, x_BCHW, weight_GCHW, [True, False, False])
+        assert grad_BCHW is not None
+        return self.laid_out(grad_BCHW)
+
+
+class _Steps(torch.autograd.Function):
+    """(input, hidden, cell) -> (hidden of all frames, last hidden, last cell), compiled gates."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        call: _Call,
+        input_XCHW: Tensor,
+        hidden_BDHW: Tensor | None,
+        cell_BDHW: Tensor | None,
+        *_: Tensor | None,  # weights, whose gradients are gathered, and the parameters of the gates
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        input_XCHW = call.laid_out(input_XCHW)
+        sums_XGHW = call.convolve(input_XCHW, call.from_input)
+        batch, (gates, height, width) = len(input_XCHW) // call.frames, sums_XGHW.shape[1:]
+        shape, layout = (len(input_XCHW) + batch, gates // 4, height, width), call.gates.layout
+        hiddens_XDHW = torch.empty(shape, dtype=call.dtype, memory_format=layout)
+        cells_XDHW = torch.empty(shape, dtype=torch.float32, memory_format=layout)
+        hiddens, cells = torch.split(hiddens_XDHW, batch), torch.split(cells_XDHW, batch)
+        if hidden_BDHW is not None and cell_BDHW is not None:
+            hiddens[0].copy_(hidden_BDHW)
+            cells[0].copy_(cell_BDHW)
+        else:
+            cells[0].zero_()
+        measured: list[Tensor | None] = []
+        for frame, sums_BGHW in enumerate(torch.split(sums_XGHW, batch)):
+            starts = frame == 0 and hidden_BDHW is None  # from zero: no convolution
+            recurrent_BGHW = None if starts else call.convolve(hiddens[frame], call.from_hidden)
+            measured += call.gates.forward(
+                sums_BGHW, recurrent_BGHW, cells[frame], cells[frame + 1], hiddens[frame + 1]
+            )
+        ctx.call, ctx.started = call, hidden_BDHW is not None
+        ctx.save_for_backward(input_XCHW, sums_XGHW, hiddens_XDHW, cells_XDHW, *measured)
+        ctx.set_materialize_grads(False)
+        return hiddens_XDHW[batch:], hiddens[-1], cells[-1]
+
+    @staticmethod
+    @once_differentiable
+    def backward(
+        ctx: Any,
+        grad_XDHW: Tensor | None,
+        grad_hidden_BDHW: Tensor | None,
+        grad_cell_BDHW: Tensor | None,
+    ) -> tuple[Tensor | None, ...]:
+        """The steps, the last one first, then what all of them share in one go."""
+        call: _Call = ctx.call
+        if call.spent:
+            raise RuntimeError(
+                "ConvLSTMLayer can go backward only once: retain_graph has no effect"
+            )
+        call.spent = True
+        input_XCHW, sums_XGHW, hiddens_XDHW, cells_XDHW, *measured = ctx.saved_tensors
+        batch = len(input_XCHW) // call.frames
+        sums, hiddens, cells = (
+            torch.split(x, batch) for x in (sums_XGHW, hiddens_XDHW, cells_XDHW)
+        )
+        outer: Sequence[Tensor | None] = [None] * call.frames
+        if grad_XDHW is not None:
+            outer = torch.split(call.laid_out(grad_XDHW), batch)
+        inner = None if grad_hidden_BDHW is None else call.laid_out(grad_hidden_BDHW)
+        grad_cell = torch.zeros_like(cells[-1])
+        if grad_cell_BDHW is not None:
+            grad_cell.copy_(grad_cell_BDHW)
+        grads_norm: list[Tensor] = []
+        for frame in reversed(range(call.frames)):
+            grads_norm += call.gates.backward(
+                sums[frame],
+                (cells[frame], cells[frame + 1]),
+                (outer[frame], inner),
+                grad_cell,
+                Measured(*measured[2 * frame : 2 * frame + 2]),
+            )
+            if frame or ctx.started:
+                inner = call.input_gradient(sums[frame], hiddens[frame], call.from_hidden)
+        call.from_input.left.append((input_XCHW, sums_XGHW))
+        first = 0 if ctx.started else batch
+        if len(sums_XGHW) > first:
+            call.from_hidden.left.append((hiddens_XDHW[first:-batch], sums_XGHW[first:]))
+        grad_input = None
+        if ctx.needs_input_grad[1]:
+            grad_input = call.input_gradient(sums_XGHW, input_XCHW, call.from_input)
+        parameters = _parameter_gradients(call, grads_norm, sums_XGHW, cells_XDHW)
+        state = (inner, grad_cell) if ctx.started else (None, None)
+        return None, grad_input, *state, None, None, None, *parameters
+
+
+def _parameter_gradients(
+    call: _Call, grads_norm: list[Tensor], sums_XGHW: Tensor, cells_XDHW: Tensor
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Of scale, shift and peepholes."""
+    scale = shift = peephole = None
+    if grads_norm:
+        shift, scale = torch.stack(grads_norm).sum(dim=0).transpose(0, 1).flatten(1)
+    if call.gates.parameters.peephole_3D is not None:
+        batch = len(cells_XDHW) - len(sums_XGHW)
+        four, order = sums_XGHW.float().chunk(4, dim=1), call.order
+        enter, keep, show = (four[order.index(gate)] for gate in "ifo")
+        before, after = cells_XDHW[:-batch], cells_XDHW[batch:]
+        pairs = (enter, before), (keep, before), (show, after)
+        peephole = torch.stack([(grad * cell).sum(dim=(0, 2, 3)) for grad, cell in pairs])
+    return scale, shift, peephole

@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from framecast.layers.conv_lstm import ConvLSTMLayer, Norm
+from framecast.layers.conv_lstm import ConvLSTMLayer
+from framecast.layers.gates import Gates, Norm
 from framecast.models.forecaster import Recurrent, RecurrentConfig, State, Task
 
 MOTION_STEP = (
@@ -70,7 +71,7 @@ class ConvLSTM(Recurrent):
         self.multiple = config.patch
         pixels = task.channels * config.patch**2
         self.layers = nn.ModuleList(
-            ConvLSTMLayer(inputs, hidden, kernel, config.norm)
+            ConvLSTMLayer(inputs, hidden, kernel, Gates(norm=config.norm))
             for inputs, hidden, kernel in zip(
                 (pixels, *config.hidden), config.hidden, config.kernels, strict=False
             )

@@ -3,7 +3,8 @@
 Shapes: B batch, M past frames, N future frames, T any frames, C channels, H height, W width.
 """
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, ClassVar, Literal, TypeAlias
@@ -12,8 +13,10 @@ import torch
 import torch.distributed as dist
 from pydantic import Field
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from framecast.errors import InputError
+from framecast.layers.gathered import constant_weights
 from framecast.losses import LOSSES
 from framecast.settings import Settings
 
@@ -86,6 +89,9 @@ class RecurrentConfig(ForecasterConfig):
     past_weight: float = Field(
         1.0, ge=0, le=1, description="weight of next-frame errors inside the past"
     )
+    memory: Literal["fast", "low"] = Field(
+        "fast", description="low: training keeps a few frames only and computes the others twice"
+    )
 
 
 class Recurrent(Forecaster):
@@ -125,27 +131,65 @@ class Recurrent(Forecaster):
         Scheduled sampling (Bengio et al., NeurIPS 2015, arXiv:1506.03099): each future input is the
         true frame with a probability that falls linearly from 1 to 0, else the model's own output.
         """
-        next_BMCHW, state = self.next_frames(past_BMCHW)
-        outputs = [next_BMCHW[:, -1]]
         until = self.config.teacher_forcing
         probability = max(0.0, 1 - progress / until) if until > 0 else 0.0
-        for truth_BCHW in future_BNCHW[:, :-1].unbind(1):
-            coin_B111 = _uniform(len(truth_BCHW), truth_BCHW.device).view(-1, 1, 1, 1) < probability
-            frame_BCHW = torch.where(coin_B111, truth_BCHW, outputs[-1])
-            output_BCHW, state = self.step(frame_BCHW, state)
-            outputs.append(output_BCHW)
-        loss = self.error(torch.stack(outputs, dim=1), future_BNCHW)
+        given_BTCHW = future_BNCHW[:, :-1]
+        true_BT = _uniform(given_BTCHW) < probability
+        with constant_weights():
+            next_BMCHW, state = self._in_pieces(self.next_frames, None, past_BMCHW)
+            first_BCHW = next_BMCHW[:, -1]
+            later_BTCHW, _ = self._in_pieces(
+                self._sample, (first_BCHW, state), given_BTCHW, true_BT
+            )
+        outputs_BNCHW = torch.cat([first_BCHW[:, None], later_BTCHW], dim=1)
+        loss = self.error(outputs_BNCHW, future_BNCHW)
         if self.config.past_weight and past_BMCHW.shape[1] > 1:
             loss = loss + self.config.past_weight * self.error(
                 next_BMCHW[:, :-1], past_BMCHW[:, 1:]
             )
         return loss
 
+    def _sample(
+        self, true_BTCHW: Tensor, is_true_BT: Tensor, before: tuple[Tensor, State]
+    ) -> tuple[Tensor, tuple[Tensor, State]]:
+        """Forecast after each frame: a true one, or the own forecast of it."""
+        output_BCHW, state = before
+        outputs = []
+        for truth_BCHW, is_true_B in zip(true_BTCHW.unbind(1), is_true_BT.unbind(1), strict=True):
+            frame_BCHW = torch.where(is_true_B.view(-1, 1, 1, 1), truth_BCHW, output_BCHW)
+            output_BCHW, state = self.step(frame_BCHW, state)
+            outputs.append(output_BCHW)
+        return torch.stack(outputs, dim=1), (output_BCHW, state)
 
-def _uniform(count: int, device: torch.device) -> Tensor:
+    def _in_pieces(
+        self, read: Callable[..., tuple[Tensor, State]], state: State, *inputs: Tensor
+    ) -> tuple[Tensor, State]:
+        """Read all frames; to save memory, T frames in √T pieces that keep their state alone.
+
+        What a piece computes is computed again for its gradient (Chen et al. 2016,
+        arXiv:1604.06174).
+        """
+        frames = inputs[0].shape[1]
+        if self.config.memory == "fast" or frames < 2:
+            return read(*inputs, state) if frames else (inputs[0], state)
+
+        def read_piece(*arguments: Any) -> tuple[Tensor, State]:
+            with constant_weights():  # anew, so that the second time is like the first
+                return read(*arguments)
+
+        outputs = []
+        pieces = (torch.split(frames_BT, math.isqrt(frames), dim=1) for frames_BT in inputs)
+        for piece in zip(*pieces, strict=True):
+            output_BTCHW, state = checkpoint(read_piece, *piece, state, use_reentrant=False)
+            outputs.append(output_BTCHW)
+        return torch.cat(outputs, dim=1), state
+
+
+def _uniform(like_BTCHW: Tensor) -> Tensor:
     """Random numbers in [0, 1), the same for a sequence however many processes share the batch."""
     size, rank = (dist.get_world_size(), dist.get_rank()) if dist.is_initialized() else (1, 0)
-    return torch.rand(size, count, device=device)[rank]
+    batch, frames = like_BTCHW.shape[:2]
+    return torch.rand(frames, size, batch, device=like_BTCHW.device)[:, rank].T
 
 
 class Direct(Forecaster):

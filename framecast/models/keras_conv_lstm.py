@@ -9,7 +9,6 @@ Shapes: B batch, M past, N future, T any frames, K remembered frames, C channels
 H height, W width, X = B × T.
 """
 
-from collections.abc import Callable
 from typing import Annotated, ClassVar, Literal, Self
 
 import torch
@@ -17,28 +16,14 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from framecast.layers.conv_lstm import ConvLSTMLayer
+from framecast.layers.gates import Activation, Gate, Gates
 from framecast.models.forecaster import ForecasterConfig, Recurrent, State, Task
 
-Activation = Literal["relu", "tanh"]
-RecurrentActivation = Literal["sigmoid", "hard_sigmoid", "hard_sigmoid_keras2"]
 Filters = Annotated[int, Field(ge=1, le=1024)]
 Kernel = Annotated[int, Field(ge=1, le=31)]
 
 MOMENTUM, EPSILON = 0.99, 1e-3
-
-
-def hard_sigmoid_keras2(x: Tensor) -> Tensor:
-    """clip(0.2 x + 0.5, 0, 1): Keras 1 and 2. Keras 3's `hard_sigmoid` has slope 1/6 instead."""
-    return (0.2 * x + 0.5).clamp(0, 1)
-
-
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "relu": F.relu,
-    "tanh": torch.tanh,
-    "sigmoid": torch.sigmoid,
-    "hard_sigmoid": F.hardsigmoid,
-    "hard_sigmoid_keras2": hard_sigmoid_keras2,
-}
 
 
 class KerasConvLSTMConfig(ForecasterConfig):
@@ -52,7 +37,7 @@ class KerasConvLSTMConfig(ForecasterConfig):
     )
     kernels: tuple[Kernel, ...] = Field((5, 3, 1), description="odd, one per layer")
     activation: Activation = Field("relu", description="of candidate and state")
-    recurrent_activation: RecurrentActivation = Field("sigmoid", description="of the three gates")
+    recurrent_activation: Gate = Field("sigmoid", description="of the three gates")
     batch_norm: Literal["between", "every", "none"] = Field(
         "between", description="after all layers but the last, after every one, or after none"
     )
@@ -78,8 +63,8 @@ class KerasConvLSTMConfig(ForecasterConfig):
         )
 
 
-class Cell(nn.Module):
-    """A ConvLSTM2D layer with "same" padding. Order of gates: input, forget, candidate, output.
+class Cell(ConvLSTMLayer):
+    """A ConvLSTM2D layer with "same" padding, its weights as Keras draws them.
 
     Args:
         inputs: channels of the input.
@@ -95,39 +80,12 @@ class Cell(nn.Module):
         filters: int,
         kernel: int,
         activation: Activation = "relu",
-        recurrent_activation: RecurrentActivation = "sigmoid",
+        recurrent_activation: Gate = "sigmoid",
     ) -> None:
-        super().__init__()
-        self.filters = filters
-        self.squash = ACTIVATIONS[activation]
-        self.open = ACTIVATIONS[recurrent_activation]
-        self.from_input = nn.Conv2d(inputs, 4 * filters, kernel, padding=kernel // 2)
-        self.from_hidden = nn.Conv2d(filters, 4 * filters, kernel, padding=kernel // 2, bias=False)
-        bias = self.from_input.bias
-        assert bias is not None
+        gates = Gates(activation, recurrent_activation, order="ifgo")
+        super().__init__(inputs, filters, kernel, gates)
         nn.init.xavier_uniform_(self.from_input.weight)
         nn.init.orthogonal_(self.from_hidden.weight)
-        nn.init.zeros_(bias)
-        nn.init.ones_(bias.detach()[filters : 2 * filters])
-
-    def forward(
-        self, input_BTCHW: Tensor, state: tuple[Tensor, Tensor] | None = None
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Read T frames: hidden_BTDHW, and the state (hidden_BDHW, cell_BDHW) after the last."""
-        batch, _, _, height, width = input_BTCHW.shape
-        gates_BTGHW = self.from_input(input_BTCHW.flatten(0, 1)).unflatten(0, (batch, -1))
-        if state is None:
-            zero_BDHW = input_BTCHW.new_zeros(batch, self.filters, height, width)
-            state = (zero_BDHW, zero_BDHW)
-        hidden_BDHW, cell_BDHW = state
-        outputs = []
-        for input_gates_BGHW in gates_BTGHW.unbind(1):
-            gates_BGHW = input_gates_BGHW + self.from_hidden(hidden_BDHW)
-            enter, keep, candidate, show = gates_BGHW.chunk(4, dim=1)
-            cell_BDHW = self.open(keep) * cell_BDHW + self.open(enter) * self.squash(candidate)
-            hidden_BDHW = self.open(show) * self.squash(cell_BDHW)
-            outputs.append(hidden_BDHW)
-        return torch.stack(outputs, dim=1), (hidden_BDHW, cell_BDHW)
 
 
 class BatchNorm(nn.Module):

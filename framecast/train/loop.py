@@ -20,6 +20,7 @@ from framecast.forecast import rollout
 from framecast.metrics import METRICS
 from framecast.models.forecaster import Forecaster, Recurrent
 from framecast.train.config import TrainConfig
+from framecast.train.memory import freed_memory_kept
 from framecast.train.optimizer import build_optimizer
 from framecast.train.precision import settle_precision
 from framecast.train.processes import Processes
@@ -237,11 +238,12 @@ def fit(
     due = Due(config, trainer.sampler.steps_per_epoch)
     news = Progress(0, 0.0, 0.0, 0.0, 0.0, 0)
     try:
-        while news.share < 1.0 and not trainer.patience.exhausted:
-            news = _step(trainer, budget, news)
-            if due(news.step, news.share):
-                news = _validated(trainer, budget, news)
-            watch(trainer.judged, news)
+        with freed_memory_kept():
+            while news.share < 1.0 and not trainer.patience.exhausted:
+                news = _step(trainer, budget, news)
+                if due(news.step, news.share):
+                    news = _validated(trainer, budget, news)
+                watch(trainer.judged, news)
     except KeyboardInterrupt:
         watch(trainer.judged, _validated(trainer, budget, news))
         raise

@@ -171,7 +171,8 @@ def test_what_is_written_keras_loads_and_agrees(keras, tmp_path, suffix, setting
     frames_BTHWC = np.repeat(FRAMES_BTHWC, model.task.channels, axis=-1)
     wanted = our_output(model, frames_BTHWC)
     assert wanted.std() > 0.01
-    assert_close(network(frames_BTHWC), wanted, **CLOSE)
+    # Large random weights before a relu magnify rounding.
+    assert_close(network(frames_BTHWC), wanted, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("suffix", ["keras", "h5"])

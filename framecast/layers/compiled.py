@@ -1,0 +1,119 @@
+"""C++ beside this file, compiled for this machine at its first use and kept in the user's cache.
+
+A second's work, done once for each choice of options and never again for another size or length.
+Without a C++ compiler the callers take their plain path. `FRAMECAST_COMPILE=0` asks for that.
+"""
+
+import ctypes
+import hashlib
+import logging
+import os
+import platform
+import shutil
+import stat
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import TypeAlias
+
+Library: TypeAlias = ctypes.CDLL
+
+LIMIT = 60  # seconds for a compilation that takes one
+# Not -ffast-math: it would let a NaN pass for a number.
+FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fPIC")
+
+log = logging.getLogger("framecast")
+
+
+@cache
+def compiled(source: str, options: tuple[tuple[str, float], ...]) -> Library | None:
+    """The functions of a file in this folder; None where it cannot be compiled, said once.
+
+    Args:
+        source: name of the file.
+        options: macros and their values.
+    """
+    if os.environ.get("FRAMECAST_COMPILE") == "0":
+        return None
+    compiler = _compiler()
+    if compiler is None:
+        return None
+    try:
+        return _load(compiler, Path(__file__).with_name(source), options)
+    except (OSError, subprocess.SubprocessError) as error:
+        said = (getattr(error, "stderr", None) or str(error)).strip().split("\n")[0]
+        log.warning("%s cannot be compiled, so training is slower: %s", source, said)
+        return None
+
+
+@cache
+def _compiler() -> str | None:
+    names = [os.environ.get("CXX"), "c++", "g++", "clang++"]
+    found = next(filter(None, (shutil.which(name) for name in names if name)), None)
+    if found is None:
+        log.warning("no C++ compiler is installed: recurrent layers run slower, in plain torch")
+    return found
+
+
+def _load(compiler: str, source: Path, options: tuple[tuple[str, float], ...]) -> Library:
+    macros = [f"-D{name}={value}" for name, value in options]
+    machine = platform.machine(), processor()  # the same home may serve several
+    version = subprocess.run([compiler, "--version"], capture_output=True, timeout=LIMIT).stdout
+    recipe = [source.read_bytes(), version, *map(str.encode, [*FLAGS, *macros, *machine])]
+    name = f"{source.stem}-{hashlib.sha256(b'|'.join(recipe)).hexdigest()[:20]}.so"
+    path = cache_folder() / name
+    if not path.exists():
+        log.warning("compiling the gates for this machine: takes seconds, and is done once")
+        _compile(compiler, [str(source), *FLAGS, *macros], path)
+    return ctypes.CDLL(str(path))
+
+
+def _compile(compiler: str, arguments: list[str], path: Path) -> None:
+    """With threads where the compiler has OpenMP, else without."""
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        made, code = Path(folder, "made.so"), Path(folder, "code.o")
+        # Linked without OpenMP's library, so that torch's own is found when it is loaded: the idle
+        # threads of a second one would take the cores from the convolutions.
+        for threads in ("-fopenmp", "-fopenmp-simd"):
+            link = ["-shared", str(code), "-o", str(made)]
+            if platform.system() == "Darwin":
+                link.append("-Wl,-undefined,dynamic_lookup")
+            try:
+                _run([compiler, "-c", *arguments, threads, "-o", str(code)])
+                _run([compiler, *link])
+                ctypes.CDLL(str(made))
+            except (OSError, subprocess.CalledProcessError):
+                if threads == "-fopenmp-simd":
+                    raise
+            else:
+                break
+        made.replace(path)
+
+
+def _run(command: list[str]) -> None:
+    subprocess.run(command, check=True, capture_output=True, text=True, timeout=LIMIT)
+
+
+@cache
+def cache_folder() -> Path:
+    """Where only this user can write: what lies there is run.
+
+    Raises:
+        OSError: there is no such place.
+    """
+    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    folder = Path(home, "framecast", "compiled")
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(stat.S_IRWXU)
+    return folder
+
+
+@cache
+def processor() -> str:
+    """What tells this machine's processor from others that share the folder."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line for line in lines if line.startswith(("flags", "Features"))), "")

@@ -1,0 +1,210 @@
+"""The gates of an LSTM: what a step does besides convolutions.
+
+Equations: Shi et al., NeurIPS 2015, arXiv:1506.04214. With sums s of convolutions and the cell c⁻
+before, i = σ(s_i + p_i c⁻), f = σ(s_f + p_f c⁻), c = f c⁻ + i tanh(s_g), o = σ(s_o + p_o c) and
+h = o tanh(c). Peephole weights p have one value per channel: those of the paper tie a model to one
+frame size.
+Shapes: B batch, D hidden channels, H height, W width, K = 4 gates, G = K × D.
+"""
+
+from ctypes import c_int, c_int64, c_void_p
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from framecast.layers.compiled import Library, compiled
+
+Activation = Literal["tanh", "relu"]
+Gate = Literal["sigmoid", "hard_sigmoid", "hard_sigmoid_keras2"]
+Norm = Literal["none", "layer", "group"]
+Order = Literal["ifog", "ifgo"]
+
+SLOPES: dict[Gate, float] = {"sigmoid": 0.0, "hard_sigmoid": 1 / 6, "hard_sigmoid_keras2": 0.2}
+EPSILON = 1e-5  # of the norm; in gates.cpp too
+CHUNK = 64  # positions; in gates.cpp too
+
+
+class Parameters(NamedTuple):
+    """What gates learn besides convolutions. None: the option is off."""
+
+    scale_G: Tensor | None = None
+    shift_G: Tensor | None = None
+    peephole_3D: Tensor | None = None
+
+
+class Measured(NamedTuple):
+    """Mean, and one over the standard deviation, of each gate of each sequence, where normed."""
+
+    mean_BK: Tensor | None = None
+    rate_BK: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Gates:
+    """Which gates.
+
+    Args:
+        activation: of candidate and cell.
+        gate: σ. The hard ones are clip(x / 6 + 0.5, 0, 1), and clip(x / 5 + 0.5, 0, 1) in Keras 1
+            and 2.
+        norm: of each gate before its scale and shift. "layer" takes mean and variance over its
+            channels at each position (Ba et al. 2016, arXiv:1607.06450), "group" over channels and
+            positions (Wu and He 2018, arXiv:1803.08494). Neither fixes H or W.
+        peephole: they see the cell, each channel its own.
+        order: of input gate, forget gate, output gate and candidate g among the channels.
+    """
+
+    activation: Activation = "tanh"
+    gate: Gate = "sigmoid"
+    norm: Norm = "none"
+    peephole: bool = False
+    order: Order = "ifog"
+
+    def squash(self, x: Tensor) -> Tensor:
+        """Activation of candidate and cell."""
+        return torch.tanh(x) if self.activation == "tanh" else F.relu(x)
+
+    def open(self, x: Tensor) -> Tensor:
+        """How far a gate is open, in [0, 1]."""
+        slope = SLOPES[self.gate]
+        return (slope * x + 0.5).clamp(0, 1) if slope else torch.sigmoid(x)
+
+    def equations(
+        self, sums_BGHW: Tensor, cell_BDHW: Tensor, parameters: Parameters
+    ) -> tuple[Tensor, Tensor]:
+        """New hidden map and cell, in plain torch: for any device and type, with stock autograd."""
+        four = self._normed(sums_BGHW, parameters).chunk(4, dim=1)
+        enter, keep, show, candidate = (four[self.order.index(gate)] for gate in "ifog")
+        if parameters.peephole_3D is not None:
+            see_enter, see_keep, see_show = parameters.peephole_3D[..., None, None]
+            enter, keep = enter + see_enter * cell_BDHW, keep + see_keep * cell_BDHW
+        new_BDHW = self.open(keep) * cell_BDHW + self.open(enter) * self.squash(candidate)
+        if parameters.peephole_3D is not None:
+            show = show + see_show * new_BDHW
+        return self.open(show) * self.squash(new_BDHW), new_BDHW
+
+    def _normed(self, sums_BGHW: Tensor, parameters: Parameters) -> Tensor:
+        scale, shift = parameters.scale_G, parameters.shift_G
+        if self.norm == "group":
+            return F.group_norm(sums_BGHW, 4, scale, shift, EPSILON)
+        if self.norm == "layer":
+            batch, _, height, width = sums_BGHW.shape
+            sums_XG = sums_BGHW.permute(0, 2, 3, 1).flatten(0, 2)
+            normal_XG = F.group_norm(sums_XG, 4, scale, shift, EPSILON)
+            return normal_XG.view(batch, height, width, -1).permute(0, 3, 1, 2)
+        return sums_BGHW
+
+    def compiled(self, device: torch.device, dtype: torch.dtype) -> Library | None:
+        """`CompiledGates` needs this; None where `equations` have to do."""
+        if device.type != "cpu" or dtype not in (torch.float32, torch.bfloat16):
+            return None
+        if self.norm == "layer" or (self.norm == "group" and self.peephole):
+            return None
+        options = {
+            "RELU": int(self.activation == "relu"),
+            "SLOPE": SLOPES[self.gate],
+            "NORM": int(self.norm == "group"),
+            "PEEPHOLE": int(self.peephole),
+            "SHOW": self.order.index("o"),
+            "CANDIDATE": self.order.index("g"),
+        }
+        return compiled("gates.cpp", tuple(options.items()))
+
+
+@dataclass(frozen=True)
+class CompiledGates:
+    """One pass over memory per step, forward or backward. All tensors of a call in one layout.
+
+    Args:
+        library: of `Gates.compiled`.
+        parameters: contiguous float32.
+        layout: the memory format of everything with channels and positions.
+    """
+
+    library: Library
+    parameters: Parameters
+    layout: torch.memory_format
+
+    def forward(
+        self,
+        sums_BGHW: Tensor,
+        recurrent_BGHW: Tensor | None,
+        cell_BDHW: Tensor,
+        new_BDHW: Tensor,
+        hidden_BDHW: Tensor,
+    ) -> Measured:
+        """One step.
+
+        Args:
+            sums_BGHW: the input's part of the gates; the recurrent part is added in place.
+            recurrent_BGHW: from the hidden map before; None is zero.
+            cell_BDHW: before, float32.
+            new_BDHW: the cell is written here, float32.
+            hidden_BDHW: the hidden map is written here, in the type of the sums.
+        """
+        measured = Measured()
+        if self.parameters.scale_G is not None:
+            measured = Measured(*sums_BGHW.new_empty(2, len(sums_BGHW), 4, dtype=torch.float32))
+        self._call(
+            self.library.gates_forward,
+            sums_BGHW,
+            (recurrent_BGHW, cell_BDHW, new_BDHW, hidden_BDHW, *self.parameters, *measured),
+        )
+        return measured
+
+    def backward(
+        self,
+        sums_BGHW: Tensor,
+        cells: tuple[Tensor, Tensor],
+        grads_hidden: tuple[Tensor | None, Tensor | None],
+        grad_cell_BDHW: Tensor,
+        measured: Measured,
+    ) -> Tensor | tuple[()]:
+        """One step back; the sums and the gradient of the cell are overwritten.
+
+        Args:
+            sums_BGHW: as `forward` left them; becomes their gradient.
+            cells: before and after the step.
+            grads_hidden: two gradients of the hidden map, to be added; None is zero.
+            grad_cell_BDHW: of the cell after the step; becomes that of the cell before. Float32.
+            measured: what `forward` returned.
+
+        Returns:
+            With a norm, for each sequence the gradients of shift and scale, (K, 2, D).
+        """
+        grads_BK2D = scratch = None
+        if self.parameters.scale_G is not None:
+            batch, hidden, height, width = grad_cell_BDHW.shape
+            chunks = -(-height * width // CHUNK)
+            grads_BK2D = grad_cell_BDHW.new_empty(batch, 4, 2, hidden)
+            scratch = grad_cell_BDHW.new_empty(sums_BGHW.numel() + batch * chunks * 8 * hidden)
+        self._call(
+            self.library.gates_backward,
+            sums_BGHW,
+            (
+                *cells,
+                *grads_hidden,
+                grad_cell_BDHW,
+                *self.parameters,
+                *measured,
+                grads_BK2D,
+                scratch,
+            ),
+        )
+        return () if grads_BK2D is None else grads_BK2D
+
+    def _call(self, function: Any, sums_BGHW: Tensor, others: tuple[Tensor | None, ...]) -> None:
+        batch, gates, height, width = sums_BGHW.shape
+        pointers = [
+            tensor if tensor is None else tensor.data_ptr() for tensor in (sums_BGHW, *others)
+        ]
+        function(
+            (c_void_p * len(pointers))(*pointers),
+            (c_int64 * 3)(batch, gates // 4, height * width),
+            c_int(self.layout == torch.channels_last),
+            c_int(sums_BGHW.dtype == torch.bfloat16),
+            c_int(torch.get_num_threads()),
+        )

@@ -1,0 +1,62 @@
+"""One weight gradient for all uses of a convolution."""
+
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from framecast.layers import gathered
+from framecast.layers.gathered import constant_weights, conv2d, laid_out
+
+
+def chain(conv, x, call):
+    """A recurrence: the output of a use is part of the next input."""
+    for _ in range(4):
+        x = torch.tanh(call(x, conv))
+    return x.square().sum()
+
+
+def test_gradients_are_those_of_stock_autograd():
+    conv, x = nn.Conv2d(3, 3, 3, padding=1), torch.randn(2, 3, 5, 6, requires_grad=True)
+    wanted = torch.autograd.grad(chain(conv, x, lambda x, conv: conv(x)), [x, *conv.parameters()])
+    for inside in (True, False):
+        if inside:
+            with constant_weights():
+                loss = chain(conv, x, conv2d)
+        else:
+            loss = chain(conv, x, conv2d)
+        assert_close(torch.autograd.grad(loss, [x, *conv.parameters()]), wanted)
+
+
+def test_all_uses_in_a_block_share_one_weight_gradient(monkeypatch):
+    conv, x = nn.Conv2d(2, 2, 1), torch.randn(3, 2, 4, 4)
+    batches = []
+    backward = gathered.backward
+
+    def watched(grad, input_BCHW, weight, needs):
+        if needs[1]:
+            batches.append(len(input_BCHW))
+        return backward(grad, input_BCHW, weight, needs)
+
+    monkeypatch.setattr(gathered, "backward", watched)
+    with constant_weights():
+        loss = chain(conv, x, conv2d)
+    loss.backward()
+    assert batches == [4 * 3]
+
+
+def test_a_block_ends_with_its_training_step():
+    conv, x = nn.Conv2d(1, 1, 1), torch.ones(1, 1, 1, 1)
+    for _ in range(2):
+        with constant_weights():
+            before = conv2d(x, conv).item()
+        conv.weight.data += 1
+    with constant_weights():
+        assert conv2d(x, conv).item() > before
+
+
+def test_laid_out_has_the_strides_of_its_format_with_one_channel_too():
+    x = torch.randn(2, 1, 3, 4)
+    last = laid_out(x, torch.float32, torch.channels_last)
+    assert last.stride() == (12, 1, 4, 1)
+    assert_close(last, x)
+    assert laid_out(last, torch.float32, torch.channels_last) is last

@@ -15,14 +15,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from framecast.layers import gathered
+from framecast.layers.convolution import Shape, Way, fastest_way
 from framecast.layers.gates import CompiledGates, Gates, Measured, Order, Parameters
-from framecast.layers.gathered import Weights, laid_out, weights_of
-from framecast.layers.layout import Shape, faster_layout
+from framecast.layers.gathered import Use, Weights, weights_of
 
 State = tuple[Tensor, Tensor]
 
@@ -75,9 +74,9 @@ class ConvLSTMLayer(nn.Module):
             height, width = input_BTCHW.shape[3:]
             training = torch.is_grad_enabled()
             shape = Shape(batch, self.hidden, self.kernel, height, width, training)
-            layout = faster_layout(shape, dtype, torch.get_num_threads())
-            gates = CompiledGates(library, self._gate_parameters(torch.float32), layout)
-            hidden_XDHW, state = self._compiled_steps(gates, input_XCHW, frames, state, dtype)
+            way = fastest_way(shape, dtype, torch.get_num_threads())
+            gates = CompiledGates(library, self._gate_parameters(torch.float32), way.layout)
+            hidden_XDHW, state = self._compiled_steps(gates, way, input_XCHW, frames, state)
         return hidden_XDHW.view(frames, batch, *hidden_XDHW.shape[1:]).transpose(0, 1), state
 
     def _gate_parameters(self, dtype: torch.dtype | None = None) -> Parameters:
@@ -105,14 +104,14 @@ class ConvLSTMLayer(nn.Module):
     def _compiled_steps(
         self,
         gates: CompiledGates,
+        way: Way,
         input_XCHW: Tensor,
         frames: int,
         state: State | None,
-        dtype: torch.dtype,
     ) -> tuple[Tensor, State]:
         from_input, from_hidden = weights_of(self.from_input), weights_of(self.from_hidden)
         hidden_XDHW, hidden_BDHW, cell_BDHW = _Steps.apply(  # type: ignore[no-untyped-call]
-            _Call(gates, self.gates.order, frames, from_input, from_hidden, dtype),
+            _Call(gates, self.gates.order, way, frames, from_input, from_hidden),
             input_XCHW,
             *(state or (None, None)),
             from_input.weight_GCHW,
@@ -134,26 +133,20 @@ class _Call:
 
     gates: CompiledGates
     order: Order
+    way: Way
     frames: int
     from_input: Weights
     from_hidden: Weights
-    dtype: torch.dtype
     spent: bool = False
 
-    def laid_out(self, x_BCHW: Tensor) -> Tensor:
-        return laid_out(x_BCHW, self.dtype, self.gates.layout)
-
     def convolve(self, x_BCHW: Tensor, weights: Weights) -> Tensor:
-        weight_GCHW = weights.prepared(self.dtype, self.gates.layout)
-        bias_G = None if weights.bias_G is None else weights.bias_G.to(self.dtype)
-        padding = weight_GCHW.shape[2] // 2
-        return self.laid_out(F.conv2d(x_BCHW, weight_GCHW, bias_G, padding=padding))
+        return weights.kernel(self.way).forward(x_BCHW, weights.bias_G)
 
     def input_gradient(self, grad_BGHW: Tensor, x_BCHW: Tensor, weights: Weights) -> Tensor:
-        weight_GCHW = weights.prepared(self.dtype, self.gates.layout)
-        grad_BCHW, _, _ = gathered.backward(grad_BGHW, x_BCHW, weight_GCHW, [True, False, False])
-        assert grad_BCHW is not None
-        return self.laid_out(grad_BCHW)
+        return weights.kernel(self.way).input_gradient(grad_BGHW, x_BCHW)
+
+    def leave(self, x_BCHW: Tensor, grad_BGHW: Tensor, weights: Weights) -> None:
+        weights.left.append(Use(weights.kernel(self.way), x_BCHW, grad_BGHW))
 
 
 class _Steps(torch.autograd.Function):
@@ -168,11 +161,11 @@ class _Steps(torch.autograd.Function):
         cell_BDHW: Tensor | None,
         *_: Tensor | None,  # weights, whose gradients are gathered, and the parameters of the gates
     ) -> tuple[Tensor, Tensor, Tensor]:
-        input_XCHW = call.laid_out(input_XCHW)
+        input_XCHW = call.way.laid_out(input_XCHW)
         sums_XGHW = call.convolve(input_XCHW, call.from_input)
         batch, (gates, height, width) = len(input_XCHW) // call.frames, sums_XGHW.shape[1:]
-        shape, layout = (len(input_XCHW) + batch, gates // 4, height, width), call.gates.layout
-        hiddens_XDHW = torch.empty(shape, dtype=call.dtype, memory_format=layout)
+        shape, layout = (len(input_XCHW) + batch, gates // 4, height, width), call.way.layout
+        hiddens_XDHW = torch.empty(shape, dtype=call.way.dtype, memory_format=layout)
         cells_XDHW = torch.empty(shape, dtype=torch.float32, memory_format=layout)
         hiddens, cells = torch.split(hiddens_XDHW, batch), torch.split(cells_XDHW, batch)
         if hidden_BDHW is not None and cell_BDHW is not None:
@@ -214,8 +207,8 @@ class _Steps(torch.autograd.Function):
         )
         outer: Sequence[Tensor | None] = [None] * call.frames
         if grad_XDHW is not None:
-            outer = torch.split(call.laid_out(grad_XDHW), batch)
-        inner = None if grad_hidden_BDHW is None else call.laid_out(grad_hidden_BDHW)
+            outer = torch.split(call.way.laid_out(grad_XDHW), batch)
+        inner = None if grad_hidden_BDHW is None else call.way.laid_out(grad_hidden_BDHW)
         grad_cell = torch.zeros_like(cells[-1])
         if grad_cell_BDHW is not None:
             grad_cell.copy_(grad_cell_BDHW)
@@ -230,10 +223,10 @@ class _Steps(torch.autograd.Function):
             )
             if frame or ctx.started:
                 inner = call.input_gradient(sums[frame], hiddens[frame], call.from_hidden)
-        call.from_input.left.append((input_XCHW, sums_XGHW))
+        call.leave(input_XCHW, sums_XGHW, call.from_input)
         first = 0 if ctx.started else batch
         if len(sums_XGHW) > first:
-            call.from_hidden.left.append((hiddens_XDHW[first:-batch], sums_XGHW[first:]))
+            call.leave(hiddens_XDHW[first:-batch], sums_XGHW[first:], call.from_hidden)
         grad_input = None
         if ctx.needs_input_grad[1]:
             grad_input = call.input_gradient(sums_XGHW, input_XCHW, call.from_input)

@@ -6,33 +6,43 @@ last has done so, one convolution over all of them gives the gradient of the wei
 Shapes: B batch, C channels of the input, G channels of the output, H height, W width.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from framecast.layers.convolution import Kernel, Way
+
+
+class Use(NamedTuple):
+    """One use of a convolution, left behind."""
+
+    kernel: Kernel
+    input_BCHW: Tensor
+    grad_BGHW: Tensor
+
 
 class Weights:
     """Weights and bias of a convolution during a training step, and what their uses left behind."""
 
     def __init__(self, conv: nn.Conv2d) -> None:
-        self.left: list[tuple[Tensor, Tensor]] = []  # input and output gradient of each use
+        self.left: list[Use] = []
         self.weight_GCHW, self.bias_G = _Source.apply(  # type: ignore[no-untyped-call]
             self.left, conv.weight, conv.bias
         )
-        self._prepared: dict[tuple[torch.dtype, torch.memory_format], Tensor] = {}
+        self._kernels: dict[Way, Kernel] = {}
 
-    def prepared(self, dtype: torch.dtype, layout: torch.memory_format) -> Tensor:
-        """The weights in the form that computes, without gradient: cast once, not once a step."""
-        key = dtype, layout
-        if key not in self._prepared:
-            self._prepared[key] = laid_out(self.weight_GCHW.detach(), dtype, layout)
-        return self._prepared[key]
+    def kernel(self, way: Way) -> Kernel:
+        """The weights in the form that computes: made once, not once a step."""
+        if way not in self._kernels:
+            self._kernels[way] = Kernel(self.weight_GCHW.detach(), way)
+        return self._kernels[way]
 
 
 _known: ContextVar[dict[nn.Conv2d, Weights] | None] = ContextVar("_known", default=None)
@@ -66,46 +76,10 @@ def conv2d(input_BCHW: Tensor, conv: nn.Conv2d) -> Tensor:
     if not torch.is_grad_enabled():
         return F.conv2d(input_BCHW, conv.weight, conv.bias, padding="same")
     weights = weights_of(conv)
-    use: Tensor = _Use.apply(input_BCHW, weights.weight_GCHW, weights.bias_G, weights)  # type: ignore[no-untyped-call]
-    return use
-
-
-def laid_out(x_BCHW: Tensor, dtype: torch.dtype, layout: torch.memory_format) -> Tensor:
-    """A tensor of that type and memory format: itself, if it is one.
-
-    `Tensor.to` leaves the strides of a tensor with one channel as they are, and a convolution that
-    cannot tell the format by them answers in another one.
-    """
-    _, channels, height, width = x_BCHW.shape
-    strides = channels * height * width, height * width, width, 1
-    if layout == torch.channels_last:
-        strides = strides[0], 1, width * channels, channels
-    if x_BCHW.dtype == dtype and x_BCHW.stride() == strides:
-        return x_BCHW
-    return torch.empty_strided(x_BCHW.shape, strides, dtype=dtype, device=x_BCHW.device).copy_(
-        x_BCHW
+    output_BGHW: Tensor = _Conv2d.apply(  # type: ignore[no-untyped-call]
+        input_BCHW, weights.weight_GCHW, weights.bias_G, weights
     )
-
-
-def backward(
-    grad_BGHW: Tensor, input_BCHW: Tensor, weight_GCHW: Tensor, needs: list[bool]
-) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """Gradients of input, weights and bias, where needed, of one that keeps height and width."""
-    ones, padding = [1, 1], [size // 2 for size in weight_GCHW.shape[2:]]
-    found: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.convolution_backward(
-        grad_BGHW,
-        input_BCHW,
-        weight_GCHW,
-        [len(weight_GCHW)],
-        ones,
-        padding,
-        ones,
-        False,
-        [0, 0],
-        1,
-        needs,
-    )
-    return found
+    return output_BGHW
 
 
 class _Source(torch.autograd.Function):
@@ -113,9 +87,9 @@ class _Source(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, left: list[tuple[Tensor, Tensor]], weight_GCHW: Tensor, bias_G: Tensor | None
+        ctx: Any, left: list[Use], weight_GCHW: Tensor, bias_G: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
-        ctx.left, ctx.has_bias = left, bias_G is not None
+        ctx.left = left
         ctx.save_for_backward(weight_GCHW)
         ctx.set_materialize_grads(False)  # uses give None
         return weight_GCHW.view_as(weight_GCHW), None if bias_G is None else bias_G.view_as(bias_G)
@@ -124,38 +98,46 @@ class _Source(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *_: None) -> tuple[Tensor | None, ...]:
         (weight_GCHW,) = ctx.saved_tensors
-        if not ctx.left:  # a hidden map that was zero
-            return None, torch.zeros_like(weight_GCHW), None
-        inputs, grads = zip(*ctx.left, strict=True)
+        alike = defaultdict(list)
+        for use in ctx.left:
+            alike[use.kernel, use.input_BCHW.shape[2:]].append(use)
         ctx.left.clear()
-        input_BCHW, grad_BGHW = _joined(inputs), _joined(grads)
-        needs = [False, ctx.needs_input_grad[1], ctx.has_bias and ctx.needs_input_grad[2]]
-        cast_GCHW = weight_GCHW.to(grad_BGHW.dtype)
-        found = backward(grad_BGHW, input_BCHW, cast_GCHW, needs)
-        return tuple(None if grad is None else grad.to(weight_GCHW.dtype) for grad in found)
+        _, needs_weight, needs_bias = ctx.needs_input_grad
+        # Without any use, all inputs were zero.
+        weight = torch.zeros_like(weight_GCHW) if needs_weight else None
+        bias = weight_GCHW.new_zeros(len(weight_GCHW)) if needs_bias else None
+        for (kernel, _), uses in alike.items():
+            input_BCHW = _joined([use.input_BCHW for use in uses])
+            grad_BGHW = _joined([use.grad_BGHW for use in uses])
+            if weight is not None:
+                weight += kernel.weight_gradient(grad_BGHW, input_BCHW)
+            if bias is not None:
+                bias += grad_BGHW.sum(dim=(0, 2, 3), dtype=bias.dtype)
+        return None, weight, bias
 
 
-class _Use(torch.autograd.Function):
+class _Conv2d(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, input_BCHW: Tensor, weight_GCHW: Tensor, bias_G: Tensor | None, weights: Weights
     ) -> Tensor:
         output_BGHW = F.conv2d(input_BCHW, weight_GCHW, bias_G, padding="same")
-        ctx.left = weights.left
-        ctx.save_for_backward(input_BCHW, weight_GCHW)
+        ctx.weights = weights
+        ctx.save_for_backward(input_BCHW)
         return output_BGHW
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_BGHW: Tensor) -> tuple[Tensor | None, ...]:
-        input_BCHW, weight_GCHW = (saved.to(grad_BGHW.dtype) for saved in ctx.saved_tensors)
+        kernel = ctx.weights.kernel(Way(grad_BGHW.dtype))
+        (input_BCHW,) = ctx.saved_tensors
+        input_BCHW, grad_BGHW = kernel.way.laid_out(input_BCHW), kernel.way.laid_out(grad_BGHW)
         if ctx.needs_input_grad[1] or ctx.needs_input_grad[2]:
-            ctx.left.append((input_BCHW, grad_BGHW))
+            ctx.weights.left.append(Use(kernel, input_BCHW, grad_BGHW))
         if not ctx.needs_input_grad[0]:
             return None, None, None, None
-        grad_BCHW, _, _ = backward(grad_BGHW, input_BCHW, weight_GCHW, [True, False, False])
-        return grad_BCHW, None, None, None
+        return kernel.input_gradient(grad_BGHW, input_BCHW), None, None, None
 
 
-def _joined(pieces: tuple[Tensor, ...]) -> Tensor:
+def _joined(pieces: list[Tensor]) -> Tensor:
     return pieces[0] if len(pieces) == 1 else torch.cat(pieces)

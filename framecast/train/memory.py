@@ -19,7 +19,7 @@ def freed_memory_kept() -> Iterator[None]:
     pages of zeros, with one fault each: up to half the time of a step. Only glibc can be told.
     """
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if not hasattr(libc, "mallopt"):
+    if libc is None or not hasattr(libc, "mallopt"):
         yield
         return
     _set(libc, KEEP)

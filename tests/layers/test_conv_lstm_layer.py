@@ -10,10 +10,9 @@ from torch.testing import assert_close
 
 from framecast.layers import conv_lstm
 from framecast.layers.conv_lstm import ConvLSTMLayer
+from framecast.layers.convolution import WAYS
 from framecast.layers.gates import Gates
 from framecast.layers.gathered import constant_weights
-
-LAYOUTS = [torch.contiguous_format, torch.channels_last]
 
 
 def plain(layer, input_BTCHW, state=None):
@@ -88,20 +87,20 @@ KINDS = [GATES[0], GATES[1], GATES[4]]
 @settings(max_examples=60, deadline=None)
 @given(
     gates=st.sampled_from(GATES),
-    layout=st.sampled_from(LAYOUTS),
+    way=st.sampled_from([*WAYS.values()]),
     # batch, frames, channels in and hidden, height and width
     sizes=st.tuples(*map(st.integers, (1, 1, 1, 1, 2, 2), (3, 30, 5, 6, 9, 9))),
     kernel=st.sampled_from([1, 3, 5]),
     started=st.booleans(),
     seed=st.integers(0, 99),
 )
-def test_equals_a_plain_loop(gates, layout, sizes, kernel, started, seed):
+def test_equals_a_plain_loop(gates, way, sizes, kernel, started, seed):
     torch.manual_seed(seed)
     batch, frames, inputs, hidden, *size = sizes
     layer = build(inputs, hidden, kernel, gates)
     given_, weights = tensors(batch, frames, inputs, hidden, size, started)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(conv_lstm, "faster_layout", lambda *_: layout)
+        patch.setattr(conv_lstm, "fastest_way", lambda *_: way)
         ours = everything(layer, layer, given_, weights)
     wanted = everything(layer, lambda x, state: plain(layer, x, state), given_, weights)
     # A relu or a hard gate may be on either side of its kink, and a norm divides by what is small.
@@ -120,11 +119,11 @@ def test_the_path_without_a_compiler_is_the_same(gates, monkeypatch):
     assert_same(ours, everything(layer, layer, given_, weights), 1e-5)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("way", WAYS.values())
 @pytest.mark.parametrize("gates", [Gates(), Gates(norm="group")])
-def test_large_maps_go_through_all_threads(gates, layout, monkeypatch):
+def test_large_maps_go_through_all_threads(gates, way, monkeypatch):
     """Enough elements for more than one thread, and for more than one chunk of positions."""
-    monkeypatch.setattr(conv_lstm, "faster_layout", lambda *_: layout)
+    monkeypatch.setattr(conv_lstm, "fastest_way", lambda *_: way)
     layer = build(1, 24, 1, gates)
     given_, weights = tensors(2, 2, 1, 24, (15, 17), started=False)
     threads = torch.get_num_threads()

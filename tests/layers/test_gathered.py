@@ -4,8 +4,8 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from framecast.layers import gathered
-from framecast.layers.gathered import constant_weights, conv2d, laid_out
+from framecast.layers.convolution import Kernel
+from framecast.layers.gathered import constant_weights, conv2d
 
 
 def chain(conv, x, call):
@@ -30,14 +30,13 @@ def test_gradients_are_those_of_stock_autograd():
 def test_all_uses_in_a_block_share_one_weight_gradient(monkeypatch):
     conv, x = nn.Conv2d(2, 2, 1), torch.randn(3, 2, 4, 4)
     batches = []
-    backward = gathered.backward
+    gradient = Kernel.weight_gradient
 
-    def watched(grad, input_BCHW, weight, needs):
-        if needs[1]:
-            batches.append(len(input_BCHW))
-        return backward(grad, input_BCHW, weight, needs)
+    def watched(kernel, grad, input_BCHW):
+        batches.append(len(input_BCHW))
+        return gradient(kernel, grad, input_BCHW)
 
-    monkeypatch.setattr(gathered, "backward", watched)
+    monkeypatch.setattr(Kernel, "weight_gradient", watched)
     with constant_weights():
         loss = chain(conv, x, conv2d)
     loss.backward()
@@ -54,9 +53,11 @@ def test_a_block_ends_with_its_training_step():
         assert conv2d(x, conv).item() > before
 
 
-def test_laid_out_has_the_strides_of_its_format_with_one_channel_too():
-    x = torch.randn(2, 1, 3, 4)
-    last = laid_out(x, torch.float32, torch.channels_last)
-    assert last.stride() == (12, 1, 4, 1)
-    assert_close(last, x)
-    assert laid_out(last, torch.float32, torch.channels_last) is last
+def test_a_convolution_may_be_used_at_two_sizes():
+    conv, sizes = nn.Conv2d(2, 2, 3, padding=1), ((3, 4), (5, 6), (3, 4))
+    inputs = [torch.randn(1, 2, *size) for size in sizes]
+    with constant_weights():
+        loss = sum(conv2d(x, conv).square().sum() for x in inputs)
+    wanted = sum(conv(x).square().sum() for x in inputs)
+    parameters = [*conv.parameters()]
+    assert_close(torch.autograd.grad(loss, parameters), torch.autograd.grad(wanted, parameters))

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from framecast.clip import Clip, to_clip, to_tensor
 from framecast.errors import InputError
-from framecast.layers.gathered import constant_weights
+from framecast.layers.gathered import Prepared, constant_weights
 from framecast.models.forecaster import Direct, Forecaster, Recurrent
 
 MOST_WINDOWS, FEWEST_WINDOWS = 16, 4  # of a back-test, where the clip has as many
@@ -231,11 +231,11 @@ def _stream_recurrent(
     model: Forecaster, frames: Iterable[Tensor], horizon: int
 ) -> Iterator[Tensor]:
     assert isinstance(model, Recurrent)
-    state = None
+    state, weights = None, Prepared()
     for frame_BCHW in frames:
         known_B1CHW = frame_BCHW[:, None]
         _check(model, known_B1CHW, where="the frame")
-        with _inference(model):
+        with _inference(model, weights):
             next_BCHW, state = model.step(_enter(model, known_B1CHW)[:, 0], state)
             ahead = islice(model.run_on(next_BCHW, state), horizon)
             future_BNCHW = torch.stack([_leave(frame, like=known_B1CHW) for frame in ahead], dim=1)
@@ -289,13 +289,13 @@ def _home(model: Forecaster, default: Tensor) -> Tensor:
 
 
 @contextmanager
-def _inference(model: Forecaster) -> Iterator[None]:
+def _inference(model: Forecaster, weights: Prepared | None = None) -> Iterator[None]:
     """No autograd, eval mode and unchanging weights for a while; training flags come back."""
     # Not torch.inference_mode: its tensors could not be used in a loss later.
     flags = [(part, part.training) for part in model.modules()]
     model.eval()
     try:
-        with torch.no_grad(), constant_weights():
+        with torch.no_grad(), constant_weights(weights):
             yield
     finally:
         for part, training in flags:

@@ -15,6 +15,9 @@
 #include <cstdint>
 #include <cstring>
 
+// Early enough for the loops around to be vectorised.
+#define INLINE inline __attribute__((always_inline))
+
 using Index = int64_t;
 
 namespace {
@@ -27,15 +30,15 @@ struct bf16 {
     uint16_t bits;
 };
 
-inline float load(float x) { return x; }
-inline float load(bf16 x) {
+INLINE float load(float x) { return x; }
+INLINE float load(bf16 x) {
     uint32_t bits = uint32_t(x.bits) << 16;
     float y;
     memcpy(&y, &bits, 4);
     return y;
 }
-inline void store(float* at, float x) { *at = x; }
-inline void store(bf16* at, float x) {
+INLINE void store(float* at, float x) { *at = x; }
+INLINE void store(bf16* at, float x) {
     uint32_t bits;
     memcpy(&bits, &x, 4);
     uint32_t nearest = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
@@ -43,10 +46,11 @@ inline void store(bf16* at, float x) {
 }
 
 // exp(x) - 1 without the loss of digits around 0, in plain arithmetic that compilers vectorise:
-// x = n ln 2 + r, a polynomial of degree 7 in r, and 2^n by its exponent bits.
-inline float exp_minus_1(float x) {
-    x = x < -87.0f ? -87.0f : x;
-    x = x > 87.0f ? 87.0f : x;
+// x = n ln 2 + r, a polynomial of degree 7 in r, and 2^n by its exponent bits. Beyond ±40 nothing that
+// is made of it here changes any more, and products of two do not overflow.
+INLINE float exp_minus_1(float x) {
+    x = x < -40.0f ? -40.0f : x;
+    x = x > 40.0f ? 40.0f : x;
     float n = (x * 1.44269504f + 12582912.0f) - 12582912.0f;
     float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
     float tail = r * (1.0f / 5040) + 1.0f / 720;
@@ -61,24 +65,33 @@ inline float exp_minus_1(float x) {
     return power * grown + (power - 1.0f);
 }
 
-inline float squash(float x) {
+// A gate or a squashed value is a fraction, so that a product of two needs one division: they are
+// slow. Both parts follow from one number, its core.
+INLINE float squash_core(float x) {
     if (RELU) return x < 0 ? 0 : x;  // this way round a NaN stays one
-    float grown = exp_minus_1(2 * x);
-    return grown / (grown + 2.0f);
+    return exp_minus_1(2 * x);
 }
-inline float squash_slope(float y) {
+INLINE float squash_below(float core) { return RELU ? 1.0f : core + 2.0f; }
+INLINE float squashed(float core) { return core / squash_below(core); }
+INLINE float squash_slope(float y) {
     if (RELU) return y > 0 ? 1.0f : 0.0f;
     return 1 - y * y;
 }
-inline float open(float x) {
-    if (!(SLOPE)) return 1.0f / (2.0f + exp_minus_1(-x));
+INLINE float open_core(float x) {
+    if (!(SLOPE)) return 2.0f + exp_minus_1(-x);
     float y = float(SLOPE) * x + 0.5f;
     y = y < 0 ? 0 : y;
     return y > 1 ? 1 : y;
 }
-inline float open_slope(float y) {
+INLINE float opened(float core) { return (SLOPE) ? core : 1.0f / core; }
+INLINE float open_slope(float y) {
     if (!(SLOPE)) return y * (1 - y);
     return y > 0 && y < 1 ? float(SLOPE) : 0.0f;
+}
+// An open gate times a squashed value.
+INLINE float product(float gate, float value) {
+    if (SLOPE) return gate * value / squash_below(value);
+    return value / (gate * squash_below(value));
 }
 
 struct Shape {
@@ -108,16 +121,16 @@ struct Parameters {
 };
 
 template <bool last>
-inline Index at(Index channel, Index i) {
+INLINE Index at(Index channel, Index i) {
     return last ? i : channel;
 }
 
-struct Gates {
-    float enter, keep, show, candidate;
+struct Cores {
+    float enter, keep, candidate;
 };
 
 template <class T, bool last>
-inline float argument(const T* sums, const Parameters& p, const Shape& s, Index b, Index d, int k, Index i) {
+INLINE float argument(const T* sums, const Parameters& p, const Shape& s, Index b, Index d, int k, Index i) {
     float x = load(sums[k * s.gate() + i]);
     if (NORM) {
         Index c = k * s.channels + at<last>(d, i);
@@ -128,25 +141,25 @@ inline float argument(const T* sums, const Parameters& p, const Shape& s, Index 
 
 // All but the output gate, which may need the new cell.
 template <class T, bool last>
-inline Gates first_gates(const T* sums, const Parameters& p, const Shape& s, Index b, Index d, Index i, float cell) {
+INLINE Cores first_gates(const T* sums, const Parameters& p, const Shape& s, Index b, Index d, Index i, float cell) {
     float enter = argument<T, last>(sums, p, s, b, d, 0, i);
     float keep = argument<T, last>(sums, p, s, b, d, 1, i);
     if (PEEPHOLE) {
         enter += p.peephole[at<last>(d, i)] * cell;
         keep += p.peephole[s.channels + at<last>(d, i)] * cell;
     }
-    return {open(enter), open(keep), 0, squash(argument<T, last>(sums, p, s, b, d, CANDIDATE, i))};
+    return {open_core(enter), open_core(keep), squash_core(argument<T, last>(sums, p, s, b, d, CANDIDATE, i))};
 }
 
 template <class T, bool last>
-inline float output_gate(const T* sums, const Parameters& p, const Shape& s, Index b, Index d, Index i, float cell) {
+INLINE float output_gate(const T* sums, const Parameters& p, const Shape& s, Index b, Index d, Index i, float cell) {
     float show = argument<T, last>(sums, p, s, b, d, SHOW, i);
     if (PEEPHOLE) show += p.peephole[2 * s.channels + at<last>(d, i)] * cell;
-    return open(show);
+    return open_core(show);
 }
 
 template <class T>
-inline void add(T* sums, const T* recurrent, Index n) {
+INLINE void add(T* sums, const T* recurrent, Index n) {
 #pragma omp simd
     for (Index i = 0; i < n; i++) store(sums + i, load(sums[i]) + load(recurrent[i]));
 }
@@ -200,32 +213,33 @@ void forward_rows(T* sums, const T* recurrent, const float* cell, float* new_cel
                 add(x + k * s.gate(), recurrent + s.gates_at(row) + k * s.gate(), n);
 #pragma omp simd
         for (Index i = 0; i < n; i++) {
-            Gates g = first_gates<T, last>(x, p, s, b, d, i, c[i]);
-            float next = g.keep * c[i] + g.enter * g.candidate;
+            Cores g = first_gates<T, last>(x, p, s, b, d, i, c[i]);
+            float next = opened(g.keep) * c[i] + product(g.enter, g.candidate);
             c_new[i] = next;
-            store(h + i, output_gate<T, last>(x, p, s, b, d, i, next) * squash(next));
+            store(h + i, product(output_gate<T, last>(x, p, s, b, d, i, next), squash_core(next)));
         }
     }
 }
 
 // Gradients of the arguments of the gates, and of the cell before, in one row. `grad` may be `sums`.
 template <class T, bool last, class G>
-inline void backward_row(const T* sums, const float* cell, const float* new_cell, const T* outer,
+INLINE void backward_row(const T* sums, const float* cell, const float* new_cell, const T* outer,
                          const T* inner, float* grad_cell, const Parameters& p, const Shape& s,
                          Index b, Index d, G* grad) {
     Index n = s.length(), gate = s.gate();
 #pragma omp simd
     for (Index i = 0; i < n; i++) {
-        Gates g = first_gates<T, last>(sums, p, s, b, d, i, cell[i]);
-        float show = output_gate<T, last>(sums, p, s, b, d, i, new_cell[i]);
-        float seen = squash(new_cell[i]);
+        Cores g = first_gates<T, last>(sums, p, s, b, d, i, cell[i]);
+        float enter = opened(g.enter), keep = opened(g.keep), candidate = squashed(g.candidate);
+        float show = opened(output_gate<T, last>(sums, p, s, b, d, i, new_cell[i]));
+        float seen = squashed(squash_core(new_cell[i]));
         float grad_hidden = (outer ? load(outer[i]) : 0.0f) + (inner ? load(inner[i]) : 0.0f);
         float grad_show = grad_hidden * seen * open_slope(show);
         float grad_new = grad_cell[i] + grad_hidden * show * squash_slope(seen);
         if (PEEPHOLE) grad_new += grad_show * p.peephole[2 * s.channels + at<last>(d, i)];
-        float grad_enter = grad_new * g.candidate * open_slope(g.enter);
-        float grad_keep = grad_new * cell[i] * open_slope(g.keep);
-        float before = grad_new * g.keep;
+        float grad_enter = grad_new * candidate * open_slope(enter);
+        float grad_keep = grad_new * cell[i] * open_slope(keep);
+        float before = grad_new * keep;
         if (PEEPHOLE) {
             before += grad_enter * p.peephole[at<last>(d, i)];
             before += grad_keep * p.peephole[s.channels + at<last>(d, i)];
@@ -234,12 +248,12 @@ inline void backward_row(const T* sums, const float* cell, const float* new_cell
         store(grad + i, grad_enter);
         store(grad + gate + i, grad_keep);
         store(grad + SHOW * gate + i, grad_show);
-        store(grad + CANDIDATE * gate + i, grad_new * g.enter * squash_slope(g.candidate));
+        store(grad + CANDIDATE * gate + i, grad_new * enter * squash_slope(candidate));
     }
 }
 
 template <class T>
-inline const T* offset(const T* start, Index by) {
+INLINE const T* offset(const T* start, Index by) {
     return start ? start + by : nullptr;
 }
 

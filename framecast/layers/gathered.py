@@ -31,44 +31,64 @@ class Use(NamedTuple):
 class Weights:
     """Weights and bias of a convolution during a training step, and what their uses left behind."""
 
-    def __init__(self, conv: nn.Conv2d) -> None:
+    def __init__(self, conv: nn.Conv2d, kernels: dict[Way, Kernel] | None = None) -> None:
         self.left: list[Use] = []
         self.weight_GCHW, self.bias_G = _Source.apply(  # type: ignore[no-untyped-call]
             self.left, conv.weight, conv.bias
         )
-        self._kernels: dict[Way, Kernel] = {}
+        self.kernels: dict[Way, Kernel] = {} if kernels is None else kernels
 
     def kernel(self, way: Way) -> Kernel:
         """The weights in the form that computes: made once, not once a step."""
-        if way not in self._kernels:
-            self._kernels[way] = Kernel(self.weight_GCHW.detach(), way)
-        return self._kernels[way]
+        if way not in self.kernels:
+            self.kernels[way] = Kernel(self.weight_GCHW.detach(), way)
+        return self.kernels[way]
 
 
-_known: ContextVar[dict[nn.Conv2d, Weights] | None] = ContextVar("_known", default=None)
+class Prepared:
+    """Weights that do not change for a while. At first empty."""
+
+    def __init__(self) -> None:
+        self._weights: dict[nn.Conv2d, Weights] = {}
+        self._kernels: dict[nn.Conv2d, dict[Way, Kernel]] = {}
+
+    def of(self, conv: nn.Conv2d) -> Weights:
+        """Those of a convolution."""
+        if conv not in self._weights:
+            self._weights[conv] = Weights(conv, self._kernels.setdefault(conv, {}))
+        return self._weights[conv]
+
+    def apart(self) -> "Prepared":
+        """The same weights for uses that are gathered apart from those here."""
+        other = Prepared()
+        other._kernels = self._kernels
+        return other
+
+
+_now: ContextVar[Prepared | None] = ContextVar("_now", default=None)
 
 
 @contextmanager
-def constant_weights() -> Iterator[None]:
+def constant_weights(prepared: Prepared | None = None) -> Iterator[Prepared]:
     """A block, such as a training step, in which no weight changes.
 
-    All uses of a convolution in it are gathered, and casts of its weights are made once.
+    All uses of a convolution in it are gathered, and its weights are prepared once.
+
+    Args:
+        prepared: for several such blocks, between which no weight changes either.
     """
-    token = _known.set({})
+    prepared = prepared or Prepared()
+    token = _now.set(prepared)
     try:
-        yield
+        yield prepared
     finally:
-        _known.reset(token)
+        _now.reset(token)
 
 
 def weights_of(conv: nn.Conv2d) -> Weights:
     """Those of the block around, or new ones that gather over one call."""
-    known = _known.get()
-    if known is None:
-        return Weights(conv)
-    if conv not in known:
-        known[conv] = Weights(conv)
-    return known[conv]
+    prepared = _now.get()
+    return Weights(conv) if prepared is None else prepared.of(conv)
 
 
 def conv2d(input_BCHW: Tensor, conv: nn.Conv2d) -> Tensor:

@@ -39,11 +39,26 @@ typedef float loose __attribute__((vector_size(4 * LANES), aligned(4)));
 inline vec load(const float* at) { return *(const loose*)at; }
 inline void store(float* at, vec x) { *(loose*)at = x; }
 
+int thread() {
+#ifdef _OPENMP
+    return omp_get_thread_num();
+#else
+    return 0;
+#endif
+}
+
 struct Image {
     Index batch, height, width, side;  // side: of the square of outputs of a tile
     Index across() const { return (width + side - 1) / side; }
     Index down() const { return (height + side - 1) / side; }
     Index tiles() const { return batch * across() * down(); }
+    // Tiles of a block, such that all threads have as many blocks.
+    Index block(Index most, int threads) const {
+        Index rounds = (tiles() + most * threads - 1) / (most * threads);
+        Index share = (tiles() + rounds * threads - 1) / (rounds * threads);
+        Index size = (share + ROWS - 1) / ROWS * ROWS;
+        return size < most ? size : most;
+    }
     // Where the pixels of a tile lie; `nothing` stands for those outside.
     void pixels(const float* image, Index channels, Index tile, Index before, int count,
                 const float* nothing, const float** at) const {
@@ -171,17 +186,14 @@ template <int side>
 void convolve(const float* input, const float* weights, const float* bias, float* output,
               const Image& shape, Index in, Index out, float* scratch, Index scratch_step,
               const float* nothing, int threads) {
-    Index blocks = (shape.tiles() + TILES - 1) / TILES, before = side == 4 ? 1 : 2;
+    Index size = shape.block(TILES, threads), before = side == 4 ? 1 : 2;
+    Index blocks = (shape.tiles() + size - 1) / size;
 #pragma omp parallel for num_threads(threads) schedule(dynamic)
     for (Index block = 0; block < blocks; block++) {
-        int thread = 0;
-#ifdef _OPENMP
-        thread = omp_get_thread_num();
-#endif
-        float* inputs = scratch + thread * scratch_step;
+        float* inputs = scratch + thread() * scratch_step;
         float* products = inputs + POINTS * TILES * in;
-        Index first = block * TILES;
-        Index count = shape.tiles() - first < TILES ? shape.tiles() - first : TILES;
+        Index first = block * size;
+        Index count = shape.tiles() - first < size ? shape.tiles() - first : size;
         Index rows = (count + ROWS - 1) / ROWS * ROWS;
         gather_inputs(input, shape, in, first, count, before, nothing, inputs, rows);
         for (Index start = 0; start < out; start += BLOCK) {
@@ -242,18 +254,15 @@ template <int side>
 void weight_gradient(const float* input, const float* gradient, float* sums, const Image& shape,
                      Index in, Index out, float* scratch, Index scratch_step,
                      const float* nothing, int threads) {
-    Index blocks = (shape.tiles() + TILES_BACK - 1) / TILES_BACK, before = side == 4 ? 1 : 2;
+    Index size = shape.block(TILES_BACK, threads), before = side == 4 ? 1 : 2;
+    Index blocks = (shape.tiles() + size - 1) / size;
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (Index block = 0; block < blocks; block++) {
-        int thread = 0;
-#ifdef _OPENMP
-        thread = omp_get_thread_num();
-#endif
-        float* inputs = scratch + thread * scratch_step;
+        float* inputs = scratch + thread() * scratch_step;
         float* gradients = inputs + POINTS * TILES_BACK * in;
-        float* sum = sums + thread * POINTS * in * out;
-        Index first = block * TILES_BACK;
-        Index count = shape.tiles() - first < TILES_BACK ? shape.tiles() - first : TILES_BACK;
+        float* sum = sums + thread() * POINTS * in * out;
+        Index first = block * size;
+        Index count = shape.tiles() - first < size ? shape.tiles() - first : size;
         gather_inputs(input, shape, in, first, count, before, nothing, inputs, count);
         for (Index start = 0; start < out; start += BLOCK) {
             Index width = out - start < BLOCK ? out - start : BLOCK;

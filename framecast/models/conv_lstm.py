@@ -11,7 +11,6 @@ Shapes: B batch, T frames, C channels, P = C × patch² pixels of a patch, D hid
 H height, W width, X = B × T, K displacements.
 """
 
-import math
 from typing import ClassVar, Literal, Self
 
 import torch
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 
 from framecast.layers.conv_lstm import ConvLSTMLayer
 from framecast.layers.gates import Gates, Norm
+from framecast.layers.motion import move
 from framecast.models.forecaster import Recurrent, RecurrentConfig, State, Task
 
 MOTION_STEP = (
@@ -99,31 +99,10 @@ class ConvLSTM(Recurrent):
         if self.config.motion:
             share_XKHW = torch.softmax(maps_XQHW[:, self.pixels + 1 :], dim=1)
             strength_X1HW = torch.sigmoid(maps_XQHW[:, self.pixels : self.pixels + 1])
-            next_XCHW = next_XCHW + move(frames_XCHW, strength_X1HW * share_XKHW)
+            next_XCHW = next_XCHW + move(frames_XCHW, strength_X1HW * share_XKHW, MOTION_STEP)
         return torch.sigmoid(next_XCHW) if self.config.output == "sigmoid" else next_XCHW
 
     def step(self, frame_BCHW: Tensor, state: State) -> tuple[Tensor, State]:
         """Read one frame, forecast the next."""
         next_B1CHW, state = self.next_frames(frame_BCHW[:, None], state)
         return next_B1CHW[:, 0], state
-
-
-def move(frames_XCHW: Tensor, kernel_XKhw: Tensor) -> Tensor:
-    """Move what is in each patch: a sum of displaced copies of the frame, weighted patch by patch.
-
-    Args:
-        frames_XCHW: H and W are multiples of h and w, the positions of patches.
-        kernel_XKhw: weights of the K displacements, row by row; K is the square of an odd number.
-
-    Returns:
-        moved_XCHW; what comes in over the border is 0.
-    """
-    count, channels, height, width = frames_XCHW.shape
-    _, taps, rows, columns = kernel_XKhw.shape
-    side = math.isqrt(taps)
-    reach = MOTION_STEP * (side // 2)
-    displaced = F.unfold(frames_XCHW, side, dilation=MOTION_STEP, padding=reach)
-    patch = height // rows, width // columns
-    displaced = displaced.view(count, channels, taps, rows, patch[0], columns, patch[1])
-    weight = kernel_XKhw[:, None, :, :, None, :, None]
-    return (displaced * weight).sum(dim=2).view(count, channels, height, width)

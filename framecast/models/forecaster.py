@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from framecast.errors import InputError
-from framecast.layers.gathered import constant_weights
+from framecast.layers.gathered import Prepared, constant_weights
 from framecast.losses import LOSSES
 from framecast.settings import Settings
 
@@ -135,12 +135,11 @@ class Recurrent(Forecaster):
         probability = max(0.0, 1 - progress / until) if until > 0 else 0.0
         given_BTCHW = future_BNCHW[:, :-1]
         true_BT = _uniform(given_BTCHW) < probability
-        with constant_weights():
-            next_BMCHW, state = self._in_pieces(self.next_frames, None, past_BMCHW)
+        with constant_weights() as weights:
+            next_BMCHW, state = self._in_pieces(weights, self.next_frames, None, past_BMCHW)
             first_BCHW = next_BMCHW[:, -1]
-            later_BTCHW, _ = self._in_pieces(
-                self._sample, (first_BCHW, state), given_BTCHW, true_BT
-            )
+            begun = first_BCHW, state
+            later_BTCHW, _ = self._in_pieces(weights, self._sample, begun, given_BTCHW, true_BT)
         outputs_BNCHW = torch.cat([first_BCHW[:, None], later_BTCHW], dim=1)
         loss = self.error(outputs_BNCHW, future_BNCHW)
         if self.config.past_weight and past_BMCHW.shape[1] > 1:
@@ -162,7 +161,11 @@ class Recurrent(Forecaster):
         return torch.stack(outputs, dim=1), (output_BCHW, state)
 
     def _in_pieces(
-        self, read: Callable[..., tuple[Tensor, State]], state: State, *inputs: Tensor
+        self,
+        weights: Prepared,
+        read: Callable[..., tuple[Tensor, State]],
+        state: State,
+        *inputs: Tensor,
     ) -> tuple[Tensor, State]:
         """Read all frames; to save memory, T frames in √T pieces that keep their state alone.
 
@@ -174,7 +177,7 @@ class Recurrent(Forecaster):
             return read(*inputs, state) if frames else (inputs[0], state)
 
         def read_piece(*arguments: Any) -> tuple[Tensor, State]:
-            with constant_weights():  # anew, so that the second time is like the first
+            with constant_weights(weights.apart()):  # gathered uses would keep what they saw
                 return read(*arguments)
 
         outputs = []

@@ -1,34 +1,11 @@
 """ConvLSTM: patches, motion, settings."""
 
-import numpy as np
 import pytest
 import torch
-from scipy import ndimage
 
 from framecast.errors import InputError
 from framecast.models import build_model
-from framecast.models.conv_lstm import MOTION_STEP, move
 from framecast.models.forecaster import Task
-
-
-def test_moving_by_one_displacement_is_a_shift() -> None:
-    frame = torch.rand(1, 2, 12, 8)
-    for tap in range(9):
-        kernel = torch.zeros(1, 9, 3, 2)
-        kernel[:, tap] = 1
-        dy, dx = MOTION_STEP * (tap // 3 - 1), MOTION_STEP * (tap % 3 - 1)
-        wanted = [ndimage.shift(channel, (-dy, -dx), order=0) for channel in frame[0].numpy()]
-        np.testing.assert_array_equal(move(frame, kernel)[0].numpy(), np.stack(wanted))
-
-
-def test_each_patch_moves_on_its_own() -> None:
-    frame = torch.rand(1, 1, 8, 8)
-    kernel = torch.zeros(1, 9, 2, 2)
-    kernel[:, 4] = 1  # stay
-    kernel[0, :, 1, 1] = 0  # vanish
-    moved = move(frame, kernel)
-    assert torch.equal(moved[..., :4, :], frame[..., :4, :])
-    assert moved[..., 4:, 4:].abs().max() == 0
 
 
 @pytest.mark.parametrize("patch", [1, 2, 4, 8])

@@ -15,6 +15,7 @@ from benchmarks import results
 from benchmarks.bound import why_no_half
 from benchmarks.results import Row, number
 from benchmarks.timing import Contestant, Stopwatch, Times, race, reference, waiting
+from framecast.train.memory import freed_memory_kept
 
 REPEATS = 5
 
@@ -96,7 +97,8 @@ class Session:
         self.say(f"\n{work}")
         if self.device == "cuda":
             contestants, memory = _with_gpu_memory(contestants)
-        times = race(contestants, self.repeats, warm_up=warm_up)
+        with freed_memory_kept():  # as in our training, for all in this process alike
+            times = race(contestants, self.repeats, warm_up=warm_up)
         rows = [*_rows(times, bound, per, memory or {})]
         for row in rows:
             self.say(f"  {_line(row)}")

@@ -26,6 +26,11 @@ FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping
 log = logging.getLogger("framecast")
 
 
+def allowed() -> bool:
+    """Whether the user lets code be compiled."""
+    return os.environ.get("FRAMECAST_COMPILE") != "0"
+
+
 @cache
 def compiled(source: str, options: tuple[tuple[str, float], ...]) -> Library | None:
     """The functions of a file in this folder; None where it cannot be compiled, said once.
@@ -34,7 +39,7 @@ def compiled(source: str, options: tuple[tuple[str, float], ...]) -> Library | N
         source: name of the file.
         options: macros and their values.
     """
-    if os.environ.get("FRAMECAST_COMPILE") == "0":
+    if not allowed():
         return None
     compiler = _compiler()
     if compiler is None:

@@ -92,12 +92,11 @@ class ConvLSTMLayer(nn.Module):
             zero_BDHW = input_XCHW.new_zeros(batch, self.hidden, height, width)
             state = zero_BDHW, zero_BDHW
         hidden_BDHW, cell_BDHW = state
+        update, parameters = self.gates.fused(input_XCHW.device), self._gate_parameters()
         outputs = []
         for input_BGHW in input_XGHW.chunk(frames):
             sums_BGHW = input_BGHW + gathered.conv2d(hidden_BDHW, self.from_hidden)
-            hidden_BDHW, cell_BDHW = self.gates.equations(
-                sums_BGHW, cell_BDHW, self._gate_parameters()
-            )
+            hidden_BDHW, cell_BDHW = update(sums_BGHW, cell_BDHW, parameters)
             outputs.append(hidden_BDHW)
         return torch.cat(outputs), (hidden_BDHW, cell_BDHW)
 

@@ -7,15 +7,18 @@ frame size.
 Shapes: B batch, D hidden channels, H height, W width, K = 4 gates, G = K × D.
 """
 
+from collections.abc import Callable
 from ctypes import c_int, c_int64, c_void_p
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from functools import cache
+from importlib.util import find_spec
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from framecast.layers.compiled import Library, compiled
+from framecast.layers.compiled import Library, allowed, compiled
 
 Activation = Literal["tanh", "relu"]
 Gate = Literal["sigmoid", "hard_sigmoid", "hard_sigmoid_keras2"]
@@ -40,6 +43,9 @@ class Measured(NamedTuple):
 
     mean_BK: Tensor | None = None
     rate_BK: Tensor | None = None
+
+
+Update: TypeAlias = Callable[[Tensor, Tensor, Parameters], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,12 @@ class Gates:
             return normal_XG.view(batch, height, width, -1).permute(0, 3, 1, 2)
         return sums_BGHW
 
+    def fused(self, device: torch.device) -> Update:
+        """`equations` as one kernel forward and one backward on a GPU; not run on one yet."""
+        if device.type != "cuda" or find_spec("triton") is None or not allowed():
+            return self.equations
+        return _fused(self)
+
     def compiled(self, device: torch.device, dtype: torch.dtype) -> Library | None:
         """`CompiledGates` needs this; None where `equations` have to do."""
         if device.type != "cpu" or dtype not in (torch.float32, torch.bfloat16):
@@ -112,6 +124,12 @@ class Gates:
             "CANDIDATE": self.order.index("g"),
         }
         return compiled("gates.cpp", tuple(options.items()))
+
+
+@cache
+def _fused(gates: Gates) -> Update:
+    # For any size and batch: a new length or frame size compiles nothing.
+    return torch.compile(gates.equations, fullgraph=True, dynamic=True)
 
 
 @dataclass(frozen=True)

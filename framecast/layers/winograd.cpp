@@ -210,22 +210,22 @@ void convolve(const float* input, const float* weights, const float* bias, float
     }
 }
 
-// out (4, PANEL) += a (depth, 4)ᵀ · b (depth, PANEL)
-inline void accumulate(const float* a, Index a_step, const float* b, Index depth, float* out,
-                       Index out_step) {
-    vec sum[4][VECTORS];
-    for (int i = 0; i < 4; i++)
-        for (int v = 0; v < VECTORS; v++) sum[i][v] = load(out + i * out_step + v * LANES);
+// out (count, PANEL) += a (depth, count)ᵀ · b (depth, PANEL)
+template <int count>
+inline void accumulate(const float* a, Index a_step, const float* b, Index depth, float* out) {
+    vec sum[count][VECTORS];
+    for (int i = 0; i < count; i++)
+        for (int v = 0; v < VECTORS; v++) sum[i][v] = load(out + i * PANEL + v * LANES);
     for (Index k = 0; k < depth; k++) {
         vec right[VECTORS];
         for (int v = 0; v < VECTORS; v++) right[v] = load(b + k * PANEL + v * LANES);
-#pragma GCC unroll 4
-        for (int i = 0; i < 4; i++)
+#pragma GCC unroll 12
+        for (int i = 0; i < count; i++)
 #pragma GCC unroll 4
             for (int v = 0; v < VECTORS; v++) sum[i][v] += a[k * a_step + i] * right[v];
     }
-    for (int i = 0; i < 4; i++)
-        for (int v = 0; v < VECTORS; v++) store(out + i * out_step + v * LANES, sum[i][v]);
+    for (int i = 0; i < count; i++)
+        for (int v = 0; v < VECTORS; v++) store(out + i * PANEL + v * LANES, sum[i][v]);
 }
 
 // Tiles of output gradients, transformed: (POINTS, BLOCK / PANEL, TILES_BACK, PANEL).
@@ -249,7 +249,7 @@ void gather_gradients(const float* image, const Image& shape, Index channels, In
     }
 }
 
-// Sums (threads, POINTS, C, G) are zero before.
+// Sums (threads, POINTS, G / PANEL, C, PANEL) are zero before.
 template <int side>
 void weight_gradient(const float* input, const float* gradient, float* sums, const Image& shape,
                      Index in, Index out, float* scratch, Index scratch_step,
@@ -271,9 +271,13 @@ void weight_gradient(const float* input, const float* gradient, float* sums, con
                 for (Index g = 0; g < width; g += PANEL) {
                     const float* panel =
                         gradients + (p * (BLOCK / PANEL) + g / PANEL) * TILES_BACK * PANEL;
-                    for (Index c = 0; c < in; c += 4)
-                        accumulate(inputs + p * count * in + c, in, panel, count,
-                                   sum + (p * in + c) * out + start + g, out);
+                    const float* rows = inputs + p * count * in;
+                    float* to = sum + (p * out + start + g) * in;
+                    Index c = 0;
+                    for (; c + ROWS <= in; c += ROWS)
+                        accumulate<ROWS>(rows + c, in, panel, count, to + c * PANEL);
+                    for (; c < in; c += 2)  // in is a multiple of PANEL
+                        accumulate<2>(rows + c, in, panel, count, to + c * PANEL);
                 }
         }
     }

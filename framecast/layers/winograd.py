@@ -73,8 +73,9 @@ def weight_gradient(input_BCHW: Tensor, grad_BGHW: Tensor, side: int) -> Tensor:
         (input_BCHW, grad_BGHW, sums, scratch, zeros),
         (batch, height, width, inputs, out, side),
     )
-    kernel_KKCG = _matrices(side)[1] @ sums.sum(dim=0)
-    return kernel_KKCG.view(side, side, inputs, out).permute(3, 2, 0, 1)
+    panels = _matrices(side)[1] @ sums.sum(dim=0)
+    kernel = panels.view(side, side, out // PANEL, inputs, PANEL)
+    return kernel.permute(2, 4, 3, 0, 1).reshape(out, inputs, side, side)
 
 
 @cache

@@ -106,14 +106,16 @@ class BatchNorm(nn.Module):
 
     def forward(self, hidden_BTDHW: Tensor) -> Tensor:
         """Normalise: in training by this batch of whole sequences, else by what was remembered."""
-        hidden_XDHW = hidden_BTDHW.flatten(0, 1)
+        # Time first, as the layers have it in memory: else all is copied.
+        hidden_TBDHW = hidden_BTDHW.transpose(0, 1)
+        hidden_XDHW = hidden_TBDHW.flatten(0, 1)
         if self.training:
             self._remember(hidden_XDHW.detach().float())
         mean_D, variance_D = (None, None) if self.training else (self.mean_D, self.variance_D)
         normal_XDHW = F.batch_norm(
             hidden_XDHW, mean_D, variance_D, self.gamma_D, self.beta_D, self.training, eps=EPSILON
         )
-        return normal_XDHW.view(hidden_BTDHW.shape)
+        return normal_XDHW.view(hidden_TBDHW.shape).transpose(0, 1)
 
     def _remember(self, hidden_XDHW: Tensor) -> None:
         variance_D, mean_D = torch.var_mean(hidden_XDHW, dim=(0, 2, 3), correction=0)

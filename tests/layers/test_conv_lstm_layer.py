@@ -119,6 +119,29 @@ def test_the_path_without_a_compiler_is_the_same(gates, monkeypatch):
     assert_same(ours, everything(layer, layer, given_, weights), 1e-5)
 
 
+@pytest.mark.parametrize("gates", [*KINDS, Gates(norm="layer")])
+def test_what_a_gpu_compiles_is_one_graph_for_all_sizes(gates, monkeypatch):
+    """Traced as for a GPU, and run by torch: there is no GPU here."""
+    graphs = []
+
+    def count(graph, _):
+        graphs.append(graph)
+        return graph
+
+    traced = torch.compile(gates.equations, fullgraph=True, dynamic=True, backend=count)
+    for batch, side in ((2, 4), (3, 6), (5, 9)):
+        sums = torch.randn(batch, 12, side, side, requires_grad=True)
+        cell = torch.randn(batch, 3, side, side, requires_grad=True)
+        parameters = build(1, 3, 1, gates)._gate_parameters()
+        results = []
+        for call in (traced, gates.equations):
+            hidden, new = call(sums, cell, parameters)
+            results.append([hidden, new, *torch.autograd.grad((hidden * new).sum(), (sums, cell))])
+        assert_same(*results, 1e-5)
+    assert len(graphs) == 1
+    assert gates.fused(torch.device("cpu")) == gates.equations
+
+
 @pytest.mark.parametrize("way", WAYS.values())
 @pytest.mark.parametrize("gates", [Gates(), Gates(norm="group")])
 def test_large_maps_go_through_all_threads(gates, way, monkeypatch):

@@ -191,3 +191,17 @@ def test_two_processes_give_the_gradients_of_one(tmp_path: Path) -> None:
     for name, grad in one.items():
         assert torch.equal(left[name], right[name])
         torch.testing.assert_close(left[name], grad, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_bf16_learns_as_fp32_does() -> None:
+    """Over 200 steps, within the noise between seeds."""
+    losses = {}
+    for precision, seed in (("fp32", 0), ("fp32", 1), ("fp32", 2), ("bf16", 0), ("bf16", 1)):
+        config = TrainConfig(steps=200, batch=4, seed=seed, precision=precision, validations=1)
+        news, _ = run(config, norm="none")
+        losses[precision, seed] = np.mean([now.loss for now in news[-50:]])
+    full = [loss for (precision, _), loss in losses.items() if precision == "fp32"]
+    half = [loss for (precision, _), loss in losses.items() if precision == "bf16"]
+    noise = max(full) - min(full)
+    assert abs(np.mean(half) - np.mean(full)) <= noise + 0.02 * np.mean(full), losses

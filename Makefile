@@ -25,7 +25,7 @@ format: $(VENV)/.dev
 
 # An hour on an idle machine. The README's table is made from what results/speed.csv holds then.
 bench: $(VENV)/.dev
-	for name in layer tutorial stream zoo memory; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	for name in layer gates tutorial stream zoo memory; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 	$(BIN)/python -m benchmarks.table
 
 # A stamp is written last, so that an install that broke off is done again.

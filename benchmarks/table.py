@@ -10,13 +10,14 @@ BEGIN, END = "<!-- speed -->", "<!-- /speed -->"
 COMMANDS = "`python -m benchmarks.NAME`"
 
 NOTHING = f"Nothing is in `results/speed.csv` yet: {COMMANDS} measures, with the name layer, \
-tutorial, stream, zoo, memory or gpu."
+tutorial, gates, stream, zoo, memory or gpu."
 
 ABOUT = f"""\
 Medians of interleaved repeats in one run, made by {COMMANDS}; all rows, with their spread, versions
 and commits, are in `results/speed.csv`. In brackets: how many times the seconds of ours. *Plain* is
 a PyTorch cell with one convolution of the concatenated input and state per step. *Bound* is the
-time of the convolutions alone, from their FLOPs and the best rate measured for their shapes."""
+time of the convolutions alone, from their FLOPs and the best rate measured for their shapes; ours
+may fall below it, by Winograd's algorithm (`framecast/layers/winograd.py`)."""
 
 HEAD = "| benchmark | work | ours | others | bound |\n|---|---|---|---|---|"
 

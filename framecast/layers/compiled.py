@@ -69,9 +69,14 @@ def _load(compiler: str, source: Path, options: tuple[tuple[str, float], ...]) -
     name = f"{source.stem}-{hashlib.sha256(b'|'.join(recipe)).hexdigest()[:20]}.so"
     path = cache_folder() / name
     if not path.exists():
-        log.warning("compiling the gates for this machine: takes seconds, and is done once")
+        _say_so()
         _compile(compiler, [str(source), *FLAGS, *macros], path)
     return ctypes.CDLL(str(path))
+
+
+@cache
+def _say_so() -> None:
+    log.warning("compiling recurrent layers for this machine: takes seconds, and is done once")
 
 
 def _compile(compiler: str, arguments: list[str], path: Path) -> None:

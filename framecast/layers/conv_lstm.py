@@ -222,12 +222,14 @@ class _Steps(torch.autograd.Function):
             )
             if frame or ctx.started:
                 inner = call.input_gradient(sums[frame], hiddens[frame], call.from_hidden)
-        call.leave(input_XCHW, sums_XGHW, call.from_input)
+        _, needs_input, _, _, *needs_weights = ctx.needs_input_grad
+        if any(needs_weights[:2]):
+            call.leave(input_XCHW, sums_XGHW, call.from_input)
         first = 0 if ctx.started else batch
-        if len(sums_XGHW) > first:
+        if needs_weights[2] and len(sums_XGHW) > first:
             call.leave(hiddens_XDHW[first:-batch], sums_XGHW[first:], call.from_hidden)
         grad_input = None
-        if ctx.needs_input_grad[1]:
+        if needs_input:
             grad_input = call.input_gradient(sums_XGHW, input_XCHW, call.from_input)
         parameters = _parameter_gradients(call, grads_norm, sums_XGHW, cells_XDHW)
         state = (inner, grad_cell) if ctx.started else (None, None)

@@ -172,13 +172,15 @@ def _measure(shape: Shape) -> str:
     """The name of the fastest way, unless it gains less than the noise of a twentieth."""
     size = 4 * shape.hidden, shape.hidden, shape.kernel, shape.kernel
     could = winograd.suits(torch.empty(size)) and winograd.library() is not None
-    seconds = {name: _seconds(shape, WAYS[name]) for name in WAYS if name != "winograd" or could}
+    seconds = {
+        name: step_seconds(shape, WAYS[name]) for name in WAYS if name != "winograd" or could
+    }
     best = min(seconds, key=lambda name: seconds[name])
     return best if seconds[best] < 0.95 * seconds["first"] else "first"
 
 
-def _seconds(shape: Shape, way: Way) -> float:
-    """The fastest of some steps, after one that sets up the kernels."""
+def step_seconds(shape: Shape, way: Way) -> float:
+    """Measured now: the fastest of some steps, after one that sets up the kernels."""
     channels, sides = shape.hidden, (shape.height, shape.width)
     kernel = Kernel(torch.rand(4 * channels, channels, shape.kernel, shape.kernel), way)
     hidden = way.laid_out(torch.rand(shape.batch * FRAMES, channels, *sides))

@@ -1,6 +1,6 @@
 // The gates of an LSTM whose matrix products are convolutions: one pass over memory forward, one
 // backward. Equations: Shi et al., NeurIPS 2015, arXiv:1506.04214; see gates.py, which compiles this
-// file with the four choices below and calls the functions at its end.
+// file with the choices below and calls the functions at its end.
 //
 // B sequences, D channels, P positions. Sums of convolutions are (B, 4, D, P), or (B, P, 4, D) when
 // `last` is set. Both are rows of n neighbours: a row is a channel of a sequence, or a position of a

@@ -19,6 +19,8 @@ from torch.autograd.function import once_differentiable
 
 from framecast.layers.convolution import Kernel, Way
 
+MOST = 2**25  # elements that are copied to be convolved at once; more would gain no time
+
 
 class Use(NamedTuple):
     """One use of a convolution, left behind."""
@@ -127,12 +129,11 @@ class _Source(torch.autograd.Function):
         weight = torch.zeros_like(weight_GCHW) if needs_weight else None
         bias = weight_GCHW.new_zeros(len(weight_GCHW)) if needs_bias else None
         for (kernel, _), uses in alike.items():
-            input_BCHW = _joined([use.input_BCHW for use in uses])
-            grad_BGHW = _joined([use.grad_BGHW for use in uses])
-            if weight is not None:
-                weight += kernel.weight_gradient(grad_BGHW, input_BCHW)
-            if bias is not None:
-                bias += grad_BGHW.sum(dim=(0, 2, 3), dtype=bias.dtype)
+            for input_BCHW, grad_BGHW in _joined(uses):
+                if weight is not None:
+                    weight += kernel.weight_gradient(grad_BGHW, input_BCHW)
+                if bias is not None:
+                    bias += grad_BGHW.sum(dim=(0, 2, 3), dtype=bias.dtype)
         return None, weight, bias
 
 
@@ -159,5 +160,10 @@ class _Conv2d(torch.autograd.Function):
         return kernel.input_gradient(grad_BGHW, input_BCHW), None, None, None
 
 
-def _joined(pieces: list[Tensor]) -> Tensor:
-    return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+def _joined(uses: list[Use]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Inputs and output gradients of all uses, as long as the copy of them is not a large one."""
+    while uses:
+        count = max(1, MOST // uses[-1].grad_BGHW.numel())
+        some, uses = uses[-count:], uses[:-count]
+        _, inputs, grads = zip(*some, strict=True)
+        yield (inputs[0], grads[0]) if len(some) == 1 else (torch.cat(inputs), torch.cat(grads))

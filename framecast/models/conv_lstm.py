@@ -8,7 +8,7 @@ convolution also says how each patch of the last frame moves on (Finn, Goodfello
 NeurIPS 2016, arXiv:1605.07157: dynamic neural advection, here with one kernel per patch), and what
 it draws is added: shapes need not be learnt before their motion.
 Shapes: B batch, T frames, C channels, P = C × patch² pixels of a patch, D hidden channels,
-H height, W width, X = B × T, K displacements.
+H height, W width, X = T × B, K displacements.
 """
 
 from typing import ClassVar, Literal, Self
@@ -87,10 +87,12 @@ class ConvLSTM(Recurrent):
         hidden, states = [], []
         for layer, before in zip(self.layers, state or [None] * len(self.layers), strict=True):
             below_BTDHW, after = layer(below_BTDHW, before)
-            hidden.append(below_BTDHW)
+            # Time first, as it lies in memory: else what follows copies all of it.
+            hidden.append(below_BTDHW.transpose(0, 1).flatten(0, 1))
             states.append(after)
-        next_XCHW = self._draw(torch.cat(hidden, dim=2).flatten(0, 1), frames_BTCHW.flatten(0, 1))
-        return next_XCHW.view_as(frames_BTCHW), states
+        frames_TBCHW = frames_BTCHW.transpose(0, 1)
+        next_XCHW = self._draw(torch.cat(hidden, dim=1), frames_TBCHW.flatten(0, 1))
+        return next_XCHW.view(frames_TBCHW.shape).transpose(0, 1), states
 
     def _draw(self, hidden_XDHW: Tensor, frames_XCHW: Tensor) -> Tensor:
         """The next frames, from all hidden maps and, with `motion`, the frames before them."""

@@ -66,7 +66,8 @@ class Forecaster(nn.Module):
 
     def forward(self, past_BMCHW: Tensor, horizon: int) -> Tensor:
         """Forecast `horizon` frames: future_BNCHW, not clipped."""
-        return torch.stack([*islice(self.frames(past_BMCHW), horizon)], dim=1)
+        with constant_weights():
+            return torch.stack([*islice(self.frames(past_BMCHW), horizon)], dim=1)
 
     def loss(self, past_BMCHW: Tensor, future_BNCHW: Tensor, progress: float) -> Tensor:
         """What training minimises; `progress` runs from 0 to 1 over the whole training."""

@@ -92,19 +92,23 @@ def test_the_fastest_is_taken_and_remembered(monkeypatch, folder):
     )
     for times in (slow_first, slow_last):
         fastest_way.cache_clear()  # as in a new process
-        monkeypatch.setattr(convolution, "_seconds", seconds(times))
+        monkeypatch.setattr(convolution, "step_seconds", seconds(times))
         assert fastest_way(LARGE, torch.float32, 2) == WAYS["last"]
     assert fastest_way(LARGE, torch.float32, 1) == WAYS["first"], "other threads"
 
 
 def test_a_gain_within_the_noise_is_none(monkeypatch, folder):
-    monkeypatch.setattr(convolution, "_seconds", seconds({"first": 1, "last": 0.97, "winograd": 1}))
+    monkeypatch.setattr(
+        convolution, "step_seconds", seconds({"first": 1, "last": 0.97, "winograd": 1})
+    )
     assert fastest_way(LARGE, torch.float32, 2) == DIRECT
 
 
 @pytest.mark.parametrize("missing", ["compiler", "kernel"])
 def test_winograd_is_for_those_who_have_a_compiler_and_such_kernels(monkeypatch, folder, missing):
-    monkeypatch.setattr(convolution, "_seconds", seconds({"first": 3, "last": 2, "winograd": 1}))
+    monkeypatch.setattr(
+        convolution, "step_seconds", seconds({"first": 3, "last": 2, "winograd": 1})
+    )
     assert fastest_way(LARGE, torch.float32, 2) == WAYS["winograd"]
     shape = LARGE
     if missing == "compiler":
@@ -115,7 +119,7 @@ def test_winograd_is_for_those_who_have_a_compiler_and_such_kernels(monkeypatch,
 
 
 def test_small_work_is_not_measured(monkeypatch):
-    monkeypatch.setattr(convolution, "_seconds", None)
+    monkeypatch.setattr(convolution, "step_seconds", None)
     small = Shape(2, 8, 3, 8, 8, training=True)
     assert small.work < SMALLEST
     assert fastest_way(small, torch.float32, 2) == DIRECT
@@ -125,7 +129,7 @@ def test_small_work_is_not_measured(monkeypatch):
 def test_a_broken_or_missing_memory_is_no_disaster(monkeypatch, folder):
     broken = folder / "fastest.json"
     broken.write_text("[")
-    monkeypatch.setattr(convolution, "_seconds", seconds(dict.fromkeys(WAYS, 1)))
+    monkeypatch.setattr(convolution, "step_seconds", seconds(dict.fromkeys(WAYS, 1)))
     for place in (folder, broken):
         fastest_way.cache_clear()
         monkeypatch.setattr(convolution, "cache_folder", lambda place=place: place)
@@ -136,4 +140,4 @@ def test_a_broken_or_missing_memory_is_no_disaster(monkeypatch, folder):
 def test_a_measurement_takes_time(training):
     tiny = Shape(1, 4, 3, 4, 4, training)
     for way in WAYS.values():
-        assert 0 < convolution._seconds(tiny, way) < 10
+        assert 0 < convolution.step_seconds(tiny, way) < 10

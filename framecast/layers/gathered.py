@@ -19,7 +19,7 @@ from torch.autograd.function import once_differentiable
 
 from framecast.layers.convolution import Kernel, Way
 
-MOST = 2**25  # elements that are copied to be convolved at once; more would gain no time
+MOST = 2**23  # elements that are copied to be convolved at once; more would gain no time
 
 
 class Use(NamedTuple):

@@ -1,11 +1,15 @@
-"""The README's table of speed, made from results/speed.csv: `python -m benchmarks.table`."""
+"""The tables of speed, made from results/speed.csv: `python -m benchmarks.table`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from benchmarks.results import ROOT, Row, newest, read
 
-README = ROOT / "README.md"
+# Where a table stands, and the works that it shows by parts of their names.
+PLACES = {
+    ROOT / "README.md": ("tutorial:", "model, train step", "stream", "200 frames"),
+    ROOT / "docs" / "speed.md": ("",),
+}
 BEGIN, END = "<!-- speed -->", "<!-- /speed -->"
 COMMANDS = "`python -m benchmarks.NAME`"
 
@@ -22,9 +26,14 @@ may fall below it, by Winograd's algorithm (`framecast/layers/winograd.py`)."""
 HEAD = "| benchmark | work | ours | others | bound |\n|---|---|---|---|---|"
 
 
-def table(rows: Iterable[Row]) -> str:
-    """The section: for each machine a line that names it, and a row for each work."""
-    rows = newest(rows)
+def table(rows: Iterable[Row], parts_of: tuple[str, ...] = ("",)) -> str:
+    """The section: for each machine a line that names it, and a row for each work.
+
+    Args:
+        rows: of any age and machine.
+        parts_of: a work is shown whose name has one of these in it.
+    """
+    rows = [row for row in newest(rows) if any(part in row["work"] for part in parts_of)]
     if not rows:
         return NOTHING
     machines = dict.fromkeys(_machine(row) for row in rows)
@@ -90,16 +99,17 @@ def _digits(value: float) -> str:
 
 
 def put_in(text: str, section: str) -> str:
-    """The README with another section between its two marks."""
+    """The text with another section between its two marks."""
     before, rest = text.split(BEGIN)
     _, after = rest.split(END)
     return f"{before}{BEGIN}\n{section}\n{END}{after}"
 
 
-def main(path: Path = README) -> None:
-    """Write the section."""
-    text = path.read_text(encoding="utf-8")
-    path.write_text(put_in(text, table(read())), encoding="utf-8")
+def main(places: Mapping[Path, tuple[str, ...]] = PLACES) -> None:
+    """Write the sections."""
+    for path, shown in places.items():
+        text = path.read_text(encoding="utf-8")
+        path.write_text(put_in(text, table(read(), shown)), encoding="utf-8")
 
 
 if __name__ == "__main__":

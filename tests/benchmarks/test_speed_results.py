@@ -1,14 +1,10 @@
 """Rows, the table made of them, and what a run prints and keeps."""
 
-from pathlib import Path
-
 import pytest
 import torch
 
 from benchmarks import results, session, table
 from benchmarks.session import Session
-
-README = Path(__file__).parents[2] / "README.md"
 
 MACHINE = {
     "cpu": "Abacus",
@@ -27,10 +23,17 @@ def row(contestant, seconds, ratio, **more):
     return {**blank, **MACHINE, "benchmark": "layer", "work": "train", **measured, **more}
 
 
-def test_the_readme_holds_what_the_rows_say():
-    text = README.read_text(encoding="utf-8")
-    section = table.table(results.read())
+@pytest.mark.parametrize("place", table.PLACES, ids=lambda path: path.name)
+def test_the_tables_hold_what_the_rows_say(place):
+    text = place.read_text(encoding="utf-8")
+    section = table.table(results.read(), table.PLACES[place])
     assert text == table.put_in(text, section), "run: python -m benchmarks.table"
+
+
+def test_a_table_may_show_a_part():
+    rows = [row("ours", "1", "1", work="swim"), row("ours", "2", "1", work="run far")]
+    assert "run far" in table.table(rows, ("run",))
+    assert "swim" not in table.table(rows, ("run",))
 
 
 def test_rows_come_back(tmp_path):

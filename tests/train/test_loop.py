@@ -194,6 +194,7 @@ def test_two_processes_give_the_gradients_of_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_bf16_learns_as_fp32_does() -> None:
     """Over 200 steps, within the noise between seeds."""
     losses = {}

@@ -23,7 +23,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# An hour on an idle machine. The README's table is made from what results/speed.csv holds then.
+# An hour on an idle machine. The tables are made from what results/speed.csv holds then.
 bench: $(VENV)/.dev
 	for name in layer gates tutorial stream zoo memory; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 	$(BIN)/python -m benchmarks.table

@@ -93,6 +93,8 @@ def forecast(model: Forecaster, clip: Clip, horizon: int, past: int | None = Non
 def stream(model: Forecaster, frames: Iterable[Tensor], horizon: int) -> Iterator[Tensor]:
     """Forecast anew after each frame that comes in. The work per frame does not grow with time.
 
+    The weights of the model must not change while its stream goes on.
+
     Args:
         model: any forecaster. A recurrent one carries its state along. A direct one keeps its last
             `model.task.past` frames, and answers from the moment it has that many.

@@ -166,13 +166,13 @@ def test_what_keras_2_wrote_gives_what_keras_2_gave(name):
 )
 def test_what_is_written_keras_loads_and_agrees(keras, tmp_path, suffix, settings):
     model = ours(**settings)
+    model.head.weight.data /= 4  # large ones magnify the rounding of both
     path = export_keras(model, tmp_path / f"model.{suffix}")
     network = keras.saving.load_model(path, compile=False)
     frames_BTHWC = np.repeat(FRAMES_BTHWC, model.task.channels, axis=-1)
     wanted = our_output(model, frames_BTHWC)
     assert wanted.std() > 0.01
-    # Large random weights before a relu magnify rounding.
-    assert_close(network(frames_BTHWC), wanted, atol=1e-4, rtol=1e-4)
+    assert_close(network(frames_BTHWC), wanted, **CLOSE)
 
 
 @pytest.mark.parametrize("suffix", ["keras", "h5"])

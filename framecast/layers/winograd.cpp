@@ -146,19 +146,24 @@ void gather_inputs(const float* image, const Image& shape, Index channels, Index
     }
 }
 
-// out (ROWS, PANEL) = a (ROWS, depth) · b (depth, PANEL)
-inline void multiply(const float* a, Index a_step, const float* b, Index depth, float* out,
-                     Index out_step) {
-    vec sum[ROWS][VECTORS] = {};
+// out (count, PANEL) = a (count, depth) · b (depth, PANEL), or with `more` added to what is there.
+template <int count, bool more>
+inline void multiply(const float* a, Index row_step, Index depth_step, const float* b, Index depth,
+                     float* out, Index out_step) {
+    vec sum[count][VECTORS] = {};
+    if (more)
+        for (int i = 0; i < count; i++)
+            for (int v = 0; v < VECTORS; v++) sum[i][v] = load(out + i * out_step + v * LANES);
     for (Index k = 0; k < depth; k++) {
         vec right[VECTORS];
         for (int v = 0; v < VECTORS; v++) right[v] = load(b + k * PANEL + v * LANES);
 #pragma GCC unroll 12
-        for (int i = 0; i < ROWS; i++)
+        for (int i = 0; i < count; i++)
 #pragma GCC unroll 4
-            for (int v = 0; v < VECTORS; v++) sum[i][v] += a[i * a_step + k] * right[v];
+            for (int v = 0; v < VECTORS; v++)
+                sum[i][v] += a[i * row_step + k * depth_step] * right[v];
     }
-    for (int i = 0; i < ROWS; i++)
+    for (int i = 0; i < count; i++)
         for (int v = 0; v < VECTORS; v++) store(out + i * out_step + v * LANES, sum[i][v]);
 }
 
@@ -202,30 +207,12 @@ void convolve(const float* input, const float* weights, const float* bias, float
                 for (Index g = 0; g < width; g += PANEL) {
                     const float* panel = weights + (p * out + start + g) * in;
                     for (Index row = 0; row < rows; row += ROWS)
-                        multiply(inputs + (p * rows + row) * in, in, panel, in,
-                                 products + (p * TILES + row) * BLOCK + g, BLOCK);
+                        multiply<ROWS, false>(inputs + (p * rows + row) * in, in, 1, panel, in,
+                                              products + (p * TILES + row) * BLOCK + g, BLOCK);
                 }
             scatter_outputs<side>(products, width, shape, out, start, first, count, bias, output);
         }
     }
-}
-
-// out (count, PANEL) += a (depth, count)ᵀ · b (depth, PANEL)
-template <int count>
-inline void accumulate(const float* a, Index a_step, const float* b, Index depth, float* out) {
-    vec sum[count][VECTORS];
-    for (int i = 0; i < count; i++)
-        for (int v = 0; v < VECTORS; v++) sum[i][v] = load(out + i * PANEL + v * LANES);
-    for (Index k = 0; k < depth; k++) {
-        vec right[VECTORS];
-        for (int v = 0; v < VECTORS; v++) right[v] = load(b + k * PANEL + v * LANES);
-#pragma GCC unroll 12
-        for (int i = 0; i < count; i++)
-#pragma GCC unroll 4
-            for (int v = 0; v < VECTORS; v++) sum[i][v] += a[k * a_step + i] * right[v];
-    }
-    for (int i = 0; i < count; i++)
-        for (int v = 0; v < VECTORS; v++) store(out + i * PANEL + v * LANES, sum[i][v]);
 }
 
 // Tiles of output gradients, transformed: (POINTS, BLOCK / PANEL, TILES_BACK, PANEL).
@@ -275,9 +262,9 @@ void weight_gradient(const float* input, const float* gradient, float* sums, con
                     float* to = sum + (p * out + start + g) * in;
                     Index c = 0;
                     for (; c + ROWS <= in; c += ROWS)
-                        accumulate<ROWS>(rows + c, in, panel, count, to + c * PANEL);
+                        multiply<ROWS, true>(rows + c, 1, in, panel, count, to + c * PANEL, PANEL);
                     for (; c < in; c += 2)  // in is a multiple of PANEL
-                        accumulate<2>(rows + c, in, panel, count, to + c * PANEL);
+                        multiply<2, true>(rows + c, 1, in, panel, count, to + c * PANEL, PANEL);
                 }
         }
     }

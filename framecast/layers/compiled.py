@@ -13,9 +13,13 @@ import shutil
 import stat
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
 
 Library: TypeAlias = ctypes.CDLL
 
@@ -77,6 +81,13 @@ def _load(compiler: str, source: Path, options: tuple[tuple[str, float], ...]) -
 @cache
 def _say_so() -> None:
     log.warning("compiling recurrent layers for this machine: takes seconds, and is done once")
+
+
+def call(function: Any, tensors: Sequence[Tensor | None], sizes: Sequence[int]) -> None:
+    """Call a compiled function: where the tensors lie, the sizes, and how many threads to use."""
+    pointers = [ctypes.c_void_p(None if x is None else x.data_ptr()) for x in tensors]
+    threads = ctypes.c_int(torch.get_num_threads())
+    function(*pointers, (ctypes.c_int64 * len(sizes))(*sizes), threads)
 
 
 def _compile(compiler: str, arguments: list[str], path: Path) -> None:

@@ -366,48 +366,57 @@ void backward_plain(T* sums, const float* cell, const float* new_cell, const T* 
 }
 
 template <class T, bool last>
-void backward(void* const* at, const Shape& s, int threads) {
-    const Parameters p = {(float*)at[6], (float*)at[7], (float*)at[8], (float*)at[9], (float*)at[10]};
-    T* sums = (T*)at[0];
-    const float *cell = (float*)at[1], *new_cell = (float*)at[2];
-    const T *outer = (T*)at[3], *inner = (T*)at[4];
-    float* grad_cell = (float*)at[5];
+void backward(T* sums, const float* cell, const float* new_cell, const T* outer, const T* inner,
+              float* grad_cell, const Parameters& p, float* grad_parameters, float* scratch,
+              const Shape& s, int threads) {
     if (NORM)
-        backward_normed<T, last>(sums, cell, new_cell, outer, inner, grad_cell, p, s, (float*)at[11],
-                                 (float*)at[12], threads);
+        backward_normed<T, last>(sums, cell, new_cell, outer, inner, grad_cell, p, s,
+                                 grad_parameters, scratch, threads);
     else
         backward_plain<T, last>(sums, cell, new_cell, outer, inner, grad_cell, p, s, threads);
 }
 
 template <class T, bool last>
-void forward(void* const* at, const Shape& s, int threads) {
-    T* sums = (T*)at[0];
-    const T* recurrent = (const T*)at[1];
-    const Parameters p = {(float*)at[5], (float*)at[6], (float*)at[7], (float*)at[8], (float*)at[9]};
-    if (NORM) measure(sums, recurrent, (float*)at[8], (float*)at[9], s, threads);
-    forward_rows<T, last>(sums, recurrent, (float*)at[2], (float*)at[3], (T*)at[4], p, s, threads);
+void forward(T* sums, const T* recurrent, const float* cell, float* new_cell, T* hidden,
+             const Parameters& p, float* mean, float* rate, const Shape& s, int threads) {
+    if (NORM) measure(sums, recurrent, mean, rate, s, threads);
+    forward_rows<T, last>(sums, recurrent, cell, new_cell, hidden, p, s, threads);
 }
 
 }  // namespace
 
-// sums, recurrent or null, cell, new_cell, hidden, scale, shift, peephole, mean, rate.
-// `sums` holds the input's part of the gates, and afterwards the sum with the recurrent part.
-extern "C" void gates_forward(void* const* at, const Index* sizes, int last, int half, int threads) {
-    const Shape s = {sizes[0], sizes[1], sizes[2], last};
-    if (half)
-        (last ? forward<bf16, true> : forward<bf16, false>)(at, s, threads);
+// sizes: B, D, P, and whether channels are last, and sums and hidden maps bf16. `recurrent` may be
+// null. `sums` holds the input's part of the gates, and afterwards the sum with the recurrent part.
+extern "C" void gates_forward(void* sums, const void* recurrent, const float* cell, float* new_cell,
+                              void* hidden, const float* scale, const float* shift,
+                              const float* peephole, float* mean, float* rate, const Index* sizes,
+                              int threads) {
+    const Shape s = {sizes[0], sizes[1], sizes[2], int(sizes[3])};
+    const Parameters p = {scale, shift, peephole, mean, rate};
+    if (sizes[4])
+        (s.last ? forward<bf16, true> : forward<bf16, false>)(
+            (bf16*)sums, (const bf16*)recurrent, cell, new_cell, (bf16*)hidden, p, mean, rate, s, threads);
     else
-        (last ? forward<float, true> : forward<float, false>)(at, s, threads);
+        (s.last ? forward<float, true> : forward<float, false>)(
+            (float*)sums, (const float*)recurrent, cell, new_cell, (float*)hidden, p, mean, rate, s, threads);
 }
 
-// sums, cell, new_cell, outer or null, inner or null, grad_cell, scale, shift, peephole, mean, rate,
-// grad_parameters (B, 4, 2, D: shift, scale), scratch. Afterwards `sums` holds the gradient of the
-// sums, and `grad_cell` that of the cell before instead of that of the cell after. `outer` and
-// `inner` add up to the gradient of the hidden map.
-extern "C" void gates_backward(void* const* at, const Index* sizes, int last, int half, int threads) {
-    const Shape s = {sizes[0], sizes[1], sizes[2], last};
-    if (half)
-        (last ? backward<bf16, true> : backward<bf16, false>)(at, s, threads);
+// `outer` and `inner`, which may be null, add up to the gradient of the hidden map. Afterwards `sums`
+// holds the gradient of the sums, `grad_cell` that of the cell before instead of that of the cell
+// after, and `grad_parameters` (B, 4, 2, D) those of shift and scale.
+extern "C" void gates_backward(void* sums, const float* cell, const float* new_cell,
+                               const void* outer, const void* inner, float* grad_cell,
+                               const float* scale, const float* shift, const float* peephole,
+                               const float* mean, const float* rate, float* grad_parameters,
+                               float* scratch, const Index* sizes, int threads) {
+    const Shape s = {sizes[0], sizes[1], sizes[2], int(sizes[3])};
+    const Parameters p = {scale, shift, peephole, mean, rate};
+    if (sizes[4])
+        (s.last ? backward<bf16, true> : backward<bf16, false>)(
+            (bf16*)sums, cell, new_cell, (const bf16*)outer, (const bf16*)inner, grad_cell, p,
+            grad_parameters, scratch, s, threads);
     else
-        (last ? backward<float, true> : backward<float, false>)(at, s, threads);
+        (s.last ? backward<float, true> : backward<float, false>)(
+            (float*)sums, cell, new_cell, (const float*)outer, (const float*)inner, grad_cell, p,
+            grad_parameters, scratch, s, threads);
 }

@@ -8,7 +8,6 @@ Shapes: B batch, D hidden channels, H height, W width, K = 4 gates, G = K × D.
 """
 
 from collections.abc import Callable
-from ctypes import c_int, c_int64, c_void_p
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -18,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from framecast.layers.compiled import Library, allowed, compiled
+from framecast.layers.compiled import Library, allowed, call, compiled
 
 Activation = Literal["tanh", "relu"]
 Gate = Literal["sigmoid", "hard_sigmoid", "hard_sigmoid_keras2"]
@@ -216,13 +215,5 @@ class CompiledGates:
 
     def _call(self, function: Any, sums_BGHW: Tensor, others: tuple[Tensor | None, ...]) -> None:
         batch, gates, height, width = sums_BGHW.shape
-        pointers = [
-            tensor if tensor is None else tensor.data_ptr() for tensor in (sums_BGHW, *others)
-        ]
-        function(
-            (c_void_p * len(pointers))(*pointers),
-            (c_int64 * 3)(batch, gates // 4, height * width),
-            c_int(self.layout == torch.channels_last),
-            c_int(sums_BGHW.dtype == torch.bfloat16),
-            c_int(torch.get_num_threads()),
-        )
+        last, half = self.layout == torch.channels_last, sums_BGHW.dtype == torch.bfloat16
+        call(function, (sums_BGHW, *others), (batch, gates // 4, height * width, last, half))

@@ -6,7 +6,6 @@ Shapes: X frames, C channels, H height, W width, h × w patches, K displacements
 """
 
 import math
-from ctypes import c_int, c_int64, c_void_p
 from typing import Any
 
 import torch
@@ -14,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from framecast.layers.compiled import Library, compiled
+from framecast.layers.compiled import Library, call, compiled
 
 
 def move(frames_XCHW: Tensor, kernel_XKhw: Tensor, step: int) -> Tensor:
@@ -76,8 +75,6 @@ def _call(function: Any, given: tuple[Tensor, ...], wanted: tuple[Tensor, ...], 
     width = frames_XCHW.shape[3]
     _, taps, rows, columns = kernel_XKhw.shape
     side = math.isqrt(taps)
-    threads = torch.get_num_threads()
-    scratch = frames_XCHW.new_empty(threads * (3 * width + 2 * (side // 2) * step))
+    scratch = frames_XCHW.new_empty(torch.get_num_threads() * (3 * width + 2 * (side // 2) * step))
     sizes = *frames_XCHW.shape, rows, columns, side, step
-    pointers = [c_void_p(tensor.data_ptr()) for tensor in (*given, *wanted, scratch)]
-    function(*pointers, (c_int64 * len(sizes))(*sizes), c_int(threads))
+    call(function, (*given, *wanted, scratch), sizes)

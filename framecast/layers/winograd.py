@@ -6,14 +6,14 @@ Shapes: B batch, C channels in, G channels out, H height, W width, K side of the
 points. Images are channels last.
 """
 
-from ctypes import c_int, c_int64, c_void_p
+from ctypes import c_int64
 from functools import cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from framecast.layers.compiled import Library, compiled
+from framecast.layers.compiled import Library, call, compiled
 
 POINTS = (0.0, 0.5**0.5, -(0.5**0.5), 2**0.5, -(2**0.5))  # and infinity
 COUNT = (len(POINTS) + 1) ** 2
@@ -52,7 +52,7 @@ def convolve(input_BCHW: Tensor, points: Tensor, side: int, bias_G: Tensor | Non
     output_BGHW = torch.empty((batch, out, height, width), memory_format=torch.channels_last)
     functions, threads = _loaded(), torch.get_num_threads()
     scratch = torch.empty(threads * functions.conv_scratch(c_int64(inputs)))
-    _call(
+    call(
         functions.conv,
         (input_BCHW, points, bias_G, output_BGHW, scratch, input_BCHW.new_zeros(inputs)),
         (batch, height, width, inputs, out, side),
@@ -68,7 +68,7 @@ def weight_gradient(input_BCHW: Tensor, grad_BGHW: Tensor, side: int) -> Tensor:
     sums = torch.zeros(threads, COUNT, inputs * out)
     scratch = torch.empty(threads * functions.weight_scratch(c_int64(inputs)))
     zeros = input_BCHW.new_zeros(max(inputs, out))
-    _call(
+    call(
         functions.conv_weight_gradient,
         (input_BCHW, grad_BGHW, sums, scratch, zeros),
         (batch, height, width, inputs, out, side),
@@ -90,15 +90,10 @@ def _matrices(side: int) -> tuple[Tensor, Tensor]:
     return torch.kron(there, there).float(), torch.kron(back, back).float()
 
 
+@cache
 def _loaded() -> Library:
     functions = library()
     assert functions is not None, "asked for without a compiler"
     for name in ("conv_scratch", "weight_scratch"):
         getattr(functions, name).restype = c_int64
     return functions
-
-
-def _call(function: object, tensors: tuple[Tensor | None, ...], sizes: tuple[int, ...]) -> None:
-    assert callable(function)
-    pointers = [c_void_p(None if tensor is None else tensor.data_ptr()) for tensor in tensors]
-    function(*pointers, (c_int64 * len(sizes))(*sizes), c_int(torch.get_num_threads()))

@@ -1,9 +1,9 @@
 """The share of the gates in a layer's training step: `python -m benchmarks.gates`.
 
-All but convolutions of the recurrence, forward and backward: once as a share of our layer, and once
-against the same layer with direct convolutions.
+The gates of all steps, forward and backward, beside our layer and the same with direct convolutions.
 """
 
+from collections.abc import Callable
 from functools import partial
 from unittest import mock
 
@@ -29,23 +29,21 @@ def layer_step(layer: ConvLSTMLayer, input_BTCHW: Tensor, way: str | None) -> No
         layer(input_BTCHW)[0].sum().backward()
 
 
-def gates_steps(stack: Stack, way: str) -> None:
-    """The gates of all steps alone, on tensors that are there already."""
-    sums, cells, hidden, grad = _tensors(stack, way)
+def gates_alone(stack: Stack) -> Callable[[], None]:
+    """The gates of all steps, channels last, on tensors that are there already."""
+    way, side, hidden = WAYS["last"], stack.frame // stack.patch, stack.hidden[0]
+    maps = [way.laid_out(torch.zeros(stack.train_batch, hidden, side, side)) for _ in range(4)]
+    sums = way.laid_out(torch.zeros(stack.train_batch, 4 * hidden, side, side))
     library = Gates().compiled(sums.device, sums.dtype)
     assert library is not None, "needs a compiler"
-    gates = CompiledGates(library, Parameters(), WAYS[way].layout)
-    for _ in range(stack.read):
-        measured = gates.forward(sums, sums, cells[0], cells[1], hidden)
-        gates.backward(sums, cells, (hidden, hidden), grad, measured)
+    gates, (before, after, shown, grad) = CompiledGates(library, Parameters(), way.layout), maps
 
+    def steps() -> None:
+        for _ in range(stack.read):
+            measured = gates.forward(sums, sums, before, after, shown)
+            gates.backward(sums, (before, after), (shown, shown), grad, measured)
 
-def _tensors(stack: Stack, way: str) -> tuple[Tensor, tuple[Tensor, Tensor], Tensor, Tensor]:
-    side, hidden = stack.frame // stack.patch, stack.hidden[0]
-    laid = WAYS[way].laid_out
-    maps = [laid(torch.zeros(stack.train_batch, hidden, side, side)) for _ in range(4)]
-    sums = laid(torch.zeros(stack.train_batch, 4 * hidden, side, side))
-    return sums, (maps[0], maps[1]), maps[2], maps[3]
+    return steps
 
 
 def race(run: Session, stack: Stack) -> None:
@@ -56,7 +54,7 @@ def race(run: Session, stack: Stack) -> None:
     contestants: dict[str, Contestant] = {
         "ours, a layer": Stopwatch(partial(layer_step, layer, input_BTCHW, None)),
         "direct convolutions": Stopwatch(partial(layer_step, layer, input_BTCHW, "first")),
-        "gates alone": Stopwatch(partial(gates_steps, stack, "last")),
+        "gates alone": Stopwatch(gates_alone(stack)),
     }
     work = f"{stack.name}: gates in a train step, batch {stack.train_batch} × {stack.read}"
     if run.wants(work):

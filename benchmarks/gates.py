@@ -1,6 +1,7 @@
 """The share of the gates in a layer's training step: `python -m benchmarks.gates`.
 
-The gates of all steps, forward and backward, beside our layer and the same with direct convolutions.
+The gates of all steps, forward and backward, beside our layer, and beside it with
+direct convolutions.
 """
 
 from collections.abc import Callable

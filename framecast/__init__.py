@@ -42,7 +42,7 @@ def __getattr__(name: str) -> Any:
 
 
 class _Package(ModuleType):
-    """Keeps the verbs: importing framecast/forecast.py must not hide `framecast.forecast()`."""
+    """Keeps the verbs: importing framecast/evaluate.py must not hide `framecast.evaluate()`."""
 
     def __setattr__(self, name: str, value: object) -> None:
         if name not in _HOMES:

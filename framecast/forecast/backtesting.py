@@ -1,0 +1,134 @@
+"""How a model would have done on earlier windows of a clip, in one honest line.
+
+Shapes: B batch, M past frames, N future frames, T any frames, C channels, H height, W width.
+"""
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from framecast.clip import Clip, to_tensor
+from framecast.forecast.clips import frames_to_read
+from framecast.forecast.inference import check_horizon, counted, rollout
+from framecast.models.forecaster import Forecaster
+
+MOST_WINDOWS, FEWEST_WINDOWS = 16, 4  # of a back-test, where the clip has as many
+PIXELS_IN_BACKTEST = 2**22  # large frames get fewer windows: nobody waits an hour for one line
+PIXELS_IN_BATCH = 2**20  # of the windows that go through the model together
+
+
+@dataclass(frozen=True, eq=False)
+class Backtest:
+    """How a model did on earlier windows of a clip. Errors are in the unit of [0, 1] squared.
+
+    Args:
+        source: where the clip came from.
+        frames: in the clip.
+        needed: frames of one window, past + horizon.
+        windows: that were forecast; 0 when the clip is shorter than one.
+        mse_N: mean squared error per pixel of the model, for each lead time.
+        persistence_N: the same of repeating the last frame.
+    """
+
+    source: str
+    frames: int
+    needed: int
+    windows: int
+    mse_N: Tensor
+    persistence_N: Tensor
+
+    @property
+    def skill_N(self) -> Tensor:
+        """1 − error / error of persistence; 0 where both are perfect, −inf where only it is."""
+        skill_N = 1 - self.mse_N / self.persistence_N
+        return torch.where(self.mse_N == self.persistence_N, 0.0, skill_N)
+
+    def verdict(self) -> str:
+        """One honest line for the user: where the forecast is worth more than the last frame."""
+        if not self.windows:
+            has = f"it has {counted(self.frames, 'frame')}, that takes {self.needed}"
+            return f"this video is too short to test the forecast on: {has}"
+        skills = dict(enumerate(self.skill_N.tolist(), start=1))
+        # A gain that would be printed as 0 % is none.
+        gains = {lead: skill for lead, skill in skills.items() if skill > 0.005}
+        losses = [lead for lead in skills if lead not in gains]
+        said = f"on this video the forecast {_compare(gains, losses)}"
+        said += f" (over {counted(self.windows, 'earlier window')})"
+        return f"{said}; train on it: {_train_command(self.source)}" if losses else said
+
+
+def backtest(model: Forecaster, clip: Clip, horizon: int, past: int | None = None) -> Backtest:
+    """Forecast what is already known: windows spread evenly over the clip.
+
+    There are 16 of them, or fewer where the clip has fewer or the frames are large. The back-test
+    takes as much longer than one forecast as it has windows.
+
+    A model that was trained on this very clip has seen these frames, and looks better here than
+    it will be.
+
+    Args:
+        model: any forecaster.
+        clip: the video so far.
+        horizon: number of frames to forecast in each window, at least 1.
+        past: frames read in each window, as in `forecast`.
+
+    Raises:
+        InputError: as `forecast`, but a clip that is only too short for a window is fine.
+
+    >>> import numpy as np
+    >>> from framecast.models import build_model
+    >>> clip = Clip(np.zeros((12, 64, 64, 1), np.uint8))
+    >>> backtest(build_model("persistence"), clip, horizon=5).verdict()
+    'this video is too short to test the forecast on: it has 12 frames, that takes 15'
+    """
+    check_horizon(horizon)
+    reads = frames_to_read(model, clip, past)
+    starts, batch = _plan(clip, reads + horizon)
+    errors_2N = torch.zeros(2, horizon, dtype=torch.float64)
+    for first in range(0, len(starts), batch):
+        cuts = [clip.cut(at, at + reads + horizon) for at in starts[first : first + batch]]
+        window_BTCHW = torch.cat([to_tensor(cut) for cut in cuts])
+        past_BMCHW, future_BNCHW = torch.split(window_BTCHW, [reads, horizon], dim=1)
+        forecast_BNCHW = rollout(model, past_BMCHW, horizon, clip=False)
+        errors_2N[0] += _sum_of_errors(forecast_BNCHW, future_BNCHW)
+        errors_2N[1] += _sum_of_errors(past_BMCHW[:, -1:], future_BNCHW)
+    mse_N, persistence_N = errors_2N / max(len(starts), 1)
+    return Backtest(clip.source, len(clip), reads + horizon, len(starts), mse_N, persistence_N)
+
+
+def _plan(clip: Clip, length: int) -> tuple[list[int], int]:
+    """Where the windows of a back-test start, and how many go through the model together."""
+    last = len(clip) - length
+    if last < 0:
+        return [], 1
+    pixels = length * clip.frames_THWC[0].size
+    count = min(max(PIXELS_IN_BACKTEST // pixels, FEWEST_WINDOWS), MOST_WINDOWS, last + 1)
+    starts = [last * i // max(count - 1, 1) for i in range(count)]
+    return starts, max(PIXELS_IN_BATCH // pixels, 1)
+
+
+def _sum_of_errors(forecast_BNCHW: Tensor, truth_BNCHW: Tensor) -> Tensor:
+    """Per lead time: mean over the pixels, sum over the windows."""
+    return (forecast_BNCHW - truth_BNCHW).double().square().mean(dim=(2, 3, 4)).sum(dim=0)
+
+
+def _compare(gains: dict[int, float], losses: list[int]) -> str:
+    """Name the first and the last lead time of each kind."""
+    if not gains:
+        return "does not beat repeating the last frame"
+    first, *rest = sorted({min(gains), max(gains)})
+    said = f"beats repeating the last frame by {100 * gains[first]:.0f} %"
+    said += f" at {counted(first, 'frame')}"
+    said += "".join(f", {100 * gains[lead]:.0f} % at {lead}" for lead in rest)
+    if losses:
+        said += f", but not at {' or '.join(map(str, sorted({losses[0], losses[-1]})))}"
+    return said
+
+
+def _train_command(source: str) -> str:
+    """What to type, with the path of the clip when it has one."""
+    clip = shlex.quote(source) if Path(source).exists() else "CLIP"
+    return f"framecast train {clip} --out runs/mine"

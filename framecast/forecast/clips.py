@@ -1,0 +1,72 @@
+"""Forecasts of clips: from the values of a clip to values that continue it.
+
+Shapes: B batch, M past frames, N future frames, T any frames, C channels, H height, W width.
+"""
+
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from framecast.clip import Clip, to_clip, to_tensor
+from framecast.errors import InputError
+from framecast.forecast.inference import check_channels, check_horizon, counted, futures, inference
+from framecast.models.forecaster import Direct, Forecaster, Recurrent
+
+
+def forecast(model: Forecaster, clip: Clip, horizon: int, past: int | None = None) -> Clip:
+    """Continue a clip. Time grows with past + horizon, not with their product.
+
+    Args:
+        model: any forecaster.
+        clip: the video so far.
+        horizon: number of frames to forecast, at least 1.
+        past: how many of the last frames to read. Without it as many as the model was trained on,
+            which is what it knows best; `past=len(clip)` gives a recurrent model all of them.
+
+    Returns:
+        The `horizon` frames that follow, with the values, unit and frame rate of the clip.
+
+    Raises:
+        InputError: the clip is too short, has missing pixels or channels that do not suit the
+            model, the horizon is below 1, or what the model forecasts is not finite.
+
+    >>> from framecast.models import build_model
+    >>> clip = Clip(np.zeros((12, 64, 64, 1), np.uint8))
+    >>> len(forecast(build_model("persistence"), clip, horizon=5))
+    5
+    """
+    check_horizon(horizon)
+    past_1MCHW = to_tensor(clip.cut(len(clip) - frames_to_read(model, clip, past)))
+    frames_THWC: list[Any] = []
+    with inference(model):
+        for lead, frame_1CHW in enumerate(islice(futures(model, past_1MCHW), horizon), start=1):
+            _check_finite(frame_1CHW, lead)
+            frames_THWC += [*to_clip(frame_1CHW.clamp(0, 1)[:, None], like=clip).frames_THWC]
+    return replace(clip, frames_THWC=np.stack(frames_THWC))
+
+
+def frames_to_read(model: Forecaster, clip: Clip, past: int | None) -> int:
+    """How many of the last frames of a clip the model is given. Refuse what it cannot read."""
+    check_channels(model, clip.channels, where=clip.source)
+    reads = model.task.past if past is None else past
+    if isinstance(model, Direct) and reads != model.task.past:
+        what = f"is {past}, the model reads exactly {counted(model.task.past, 'frame')}"
+        raise InputError("past", what, "leave it out")
+    if reads < 1:
+        raise InputError("past", f"is {past}", "give at least 1 frame")
+    if len(clip) < reads:
+        shorter = f" or --past {len(clip)}" if isinstance(model, Recurrent) and len(clip) else ""
+        what = f"has {counted(len(clip), 'frame')}, the model reads {reads}"
+        raise InputError(clip.source, what, f"give a longer video{shorter}")
+    return reads
+
+
+def _check_finite(frame_1CHW: Tensor, lead: int) -> None:
+    """Turned into uint8, a NaN would look like a black pixel."""
+    if not torch.isfinite(frame_1CHW).all():
+        what = f"forecasts values that are not finite at {counted(lead, 'frame')}"
+        raise InputError("the model", what, "shorten the horizon, or train it again")

@@ -63,18 +63,53 @@ def read(
     (3, 8, 8, 1)
     """
     where = Path(path)
-    shape = (size, size) if isinstance(size, int) else size
-    selection = Selection(start=start, stop=stop, every=every, size=shape, grey=grey)
-    kind = family(where)
-    if kind == "array":
-        clip = arrays.read(where, selection)
+    if family(where) == "array":
+        clip = arrays.read(where, _select(start, stop, every, size, grey))
     else:
-        frames_THWC, seconds = _collect(_decode(where, kind, selection))
+        pictures = frames(path, start=start, stop=stop, every=every, size=size, grey=grey)
+        frames_THWC, seconds = _collect(pictures)
         clip = Clip(frames_THWC, seconds, source=str(where))
     if len(clip) == 0:
         fix = "give a smaller start" if start else "give another file"
         raise InputError(where, f"has no frame number {start}", fix)
     return clip
+
+
+def frames(
+    path: str | Path,
+    *,
+    start: int = 0,
+    stop: int | None = None,
+    every: int = 1,
+    size: tuple[int, int] | int | None = None,
+    grey: bool = False,
+) -> Pictures:
+    """Read frame after frame, so that memory does not grow with the length of the film.
+
+    Args:
+        path: as in `read`.
+        start: first frame, counted from 0.
+        stop: frame to stop before; the default is the end.
+        every: 2 takes each second frame, and so on.
+        size: (height, width), or one number for a square; the default keeps the size.
+        grey: make one channel out of colour.
+
+    Yields:
+        frame_HWC, and its time in seconds since the start.
+
+    Raises:
+        InputError: the path cannot be read.
+        CutShort: it breaks off after some frames.
+    """
+    selection = _select(start, stop, every, size, grey)
+    return _decode(Path(path), family(Path(path)), selection)
+
+
+def _select(
+    start: int, stop: int | None, every: int, size: tuple[int, int] | int | None, grey: bool
+) -> Selection:
+    shape = (size, size) if isinstance(size, int) else size
+    return Selection(start=start, stop=stop, every=every, size=shape, grey=grey)
 
 
 def family(path: Path) -> Family:
@@ -106,6 +141,9 @@ def family(path: Path) -> Family:
 def _decode(path: Path, kind: Family, selection: Selection) -> Pictures:
     if kind == "container":
         return decode(path, selection)
+    if kind == "array":
+        clip = arrays.read(path, selection)
+        return ((f, n * clip.seconds_per_frame) for n, f in enumerate(clip.frames_THWC))
     if kind == "picture":
         return decode_animation(path, selection)
     pictures = stills(path)

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "framecast"
 
 LEVELS = [
     ["errors"],
-    ["clip", "files", "settings"],
+    ["clip", "files", "missing", "settings"],
     ["video", "layers", "losses", "metrics"],
     ["data", "models"],
     ["checkpoint", "forecast", "check"],

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from framecast import losses
 from framecast.losses import LOSSES
 
 FORECAST = torch.tensor([0.5, 0.25, 1.0, 0.0])
@@ -46,3 +47,42 @@ def test_a_perfect_forecast_is_the_minimum(name):
     forecast = torch.tensor([0.3, 0.6, 0.7], requires_grad=True)
     LOSSES[name](forecast, truth).backward()
     assert (forecast.grad * (forecast.detach() - truth) > 0).all()
+
+
+def gradient(name, forecast, truth):
+    forecast = forecast.clone().requires_grad_()
+    loss = LOSSES[name](forecast, truth)
+    loss.backward()
+    return loss.detach(), forecast.grad
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("device", ["cpu", "elsewhere"])  # elsewhere nobody asks what is missing
+def test_missing_pixels_have_no_share(monkeypatch, name, device):
+    if device == "elsewhere":
+        monkeypatch.setattr(losses, "may_miss", lambda frames: True)
+    forecast, truth = torch.rand(2, 3, 4, 5), torch.rand(2, 3, 4, 5)
+    assert gradient(name, forecast, truth)[1].ne(0).all()
+    gone = torch.rand(truth.shape) < 0.3
+    loss, slope = gradient(name, forecast, truth.masked_fill(gone, torch.nan))
+    alone, slope_alone = gradient(name, forecast[~gone], truth[~gone])
+    torch.testing.assert_close(loss, alone)
+    torch.testing.assert_close(slope[~gone], slope_alone)
+    assert slope[gone].eq(0).all()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_masking_changes_no_bit_where_nothing_is_missing(monkeypatch, name):
+    forecast, truth = torch.rand(2, 3, 4, 5), torch.rand(2, 3, 4, 5)
+    plain = gradient(name, forecast, truth)
+    monkeypatch.setattr(losses, "may_miss", lambda frames: True)
+    masked = gradient(name, forecast, truth)
+    assert torch.equal(plain[0], masked[0])
+    assert torch.equal(plain[1], masked[1])
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_nothing_known_is_no_loss(name):
+    loss, slope = gradient(name, FORECAST, torch.full((4,), torch.nan))
+    assert loss == 0
+    assert slope.eq(0).all()

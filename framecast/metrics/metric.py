@@ -1,5 +1,8 @@
 """The contract of a metric: it adds up over batches, and is kept per sequence and per lead time.
 
+Missing pixels of the truth are NaN, and what is measured is measured on the known ones. A frame
+with nothing to measure is left out of every mean; a forecast that is NaN at a known pixel is not.
+
 Shapes: S sequences so far, B batch, N lead times, C channels, H height, W width, K parts of a
 score.
 """
@@ -14,7 +17,7 @@ from framecast.errors import InputError
 
 
 class Metric:
-    """A score of forecasts against the truth; subclasses give `measure`.
+    """A score of forecasts against the truth; subclasses give `measure`, and say how in `score`.
 
     Attributes:
         label: the name in tables and pictures.
@@ -33,16 +36,24 @@ class Metric:
         """Give parts_BNK, which are averaged over sequences; K = 1, the score, for most metrics."""
         raise NotImplementedError
 
-    def finish(self, parts_SNK: Tensor) -> Tensor:
-        """Turn parts, averaged or not, into score_SN."""
+    def score(self, parts_SNK: Tensor) -> Tensor:
+        """Turn what `measure` gave, averaged or not, into score_SN."""
         return parts_SNK[..., 0]
+
+    def counts(self, truth_BNCHW: Tensor) -> Tensor:
+        """Whether there is anything to measure in each frame: counts_BN."""
+        return ~truth_BNCHW.isnan().all(4).all(3).all(2)
+
+    def finish(self, parts_SNK: Tensor) -> Tensor:
+        """Turn parts, averaged or not, into score_SN; the last part is the share that counts."""
+        return self.score(parts_SNK[..., :-1] / parts_SNK[..., -1:])
 
     def update(self, forecast_BNCHW: Tensor, truth_BNCHW: Tensor) -> None:
         """Add a batch.
 
         Args:
             forecast_BNCHW: forecast frames, floating point, in the units of the truth.
-            truth_BNCHW: true frames in [0, 1].
+            truth_BNCHW: true frames in [0, 1], NaN where they are missing.
 
         Raises:
             InputError: the shapes differ, or the frames are whole numbers and not in [0, 1].
@@ -57,13 +68,13 @@ class Metric:
 
     @property
     def parts_SNK(self) -> Tensor:
-        """What was measured so far."""
+        """What was measured so far, zeros for frames that don't count; last 1 for those that do."""
         assert self._parts, f"{type(self).__name__} has seen no frames: update comes first"
         return torch.cat(self._parts)
 
     @property
     def values_SN(self) -> Tensor:
-        """The score of each sequence and lead time, float32."""
+        """The score of each sequence and lead time, float32; NaN where nothing is to measure."""
         return self.finish(self.parts_SNK)
 
     def compute(self) -> Tensor:
@@ -88,6 +99,21 @@ def update_all(metrics: Iterable[Metric], forecast_BNCHW: Tensor, truth_BNCHW: T
     for metric in metrics:
         measure = type(metric).measure
         if measure not in measured:
-            parts = [metric.measure(p_NCHW[None], y_NCHW[None]) for p_NCHW, y_NCHW in pairs]
-            measured[measure] = torch.cat(parts).float().cpu()
+            parts = [_parts(metric, p_NCHW[None], y_NCHW[None]) for p_NCHW, y_NCHW in pairs]
+            measured[measure] = torch.cat(parts)
         metric._parts.append(measured[measure])
+
+
+def known(values: Tensor, truth: Tensor) -> Tensor:
+    """The values where the truth is not missing, zeros where it is."""
+    return torch.where(truth.isnan(), 0, values)
+
+
+def _parts(metric: Metric, forecast_1NCHW: Tensor, truth_1NCHW: Tensor) -> Tensor:
+    """What one sequence adds to a metric: parts_1NK, and 1 for frames that count in the end."""
+    parts_1NK = metric.measure(forecast_1NCHW, truth_1NCHW).float().cpu()
+    counts_1N1 = torch.ones_like(parts_1NK[..., :1])
+    if parts_1NK.isnan().any():
+        counts_1N1 = metric.counts(truth_1NCHW).cpu()[..., None].float()
+        parts_1NK = torch.where(counts_1N1 > 0, parts_1NK, 0)
+    return torch.cat([parts_1NK, counts_1N1], dim=-1)

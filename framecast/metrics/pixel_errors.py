@@ -1,5 +1,7 @@
 """Errors pixel by pixel: MSE, MAE (in the literature's unit and per pixel) and PSNR.
 
+All are means over the known pixels of a frame; sums are that mean times all pixels.
+
 Shapes: B batch, N lead times, C channels, H height, W width, K parts of a score.
 """
 
@@ -7,10 +9,19 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
-from framecast.metrics.metric import Metric
+from framecast.metrics.metric import Metric, known
 
 FRAME = (2, 3, 4)  # the axes C, H, W
 SMALLEST_ERROR = 1e-10  # mean squared error of 100 dB, far below what 8 bits resolve (59 dB)
+
+
+def _sum(error_BNCHW: Tensor, truth_BNCHW: Tensor) -> Tensor:
+    """Sum over each frame, as if missing pixels had the mean error of the known: sum_BN."""
+    sum_BN = error_BNCHW.sum(FRAME)
+    if not sum_BN.isnan().any():
+        return sum_BN  # nothing is missing, in one pass
+    share_BN = 1 - truth_BNCHW.isnan().float().mean(FRAME)
+    return known(error_BNCHW, truth_BNCHW).sum(FRAME) / share_BN
 
 
 class MSE(Metric):
@@ -22,7 +33,7 @@ class MSE(Metric):
 
     def measure(self, forecast_BNCHW: Tensor, truth_BNCHW: Tensor) -> Tensor:
         """Squared error of each frame, before any clipping: parts_BNK."""
-        return (forecast_BNCHW - truth_BNCHW).square().sum(FRAME)[..., None]
+        return _sum((forecast_BNCHW - truth_BNCHW).square(), truth_BNCHW)[..., None]
 
 
 class MAE(Metric):
@@ -34,7 +45,7 @@ class MAE(Metric):
 
     def measure(self, forecast_BNCHW: Tensor, truth_BNCHW: Tensor) -> Tensor:
         """Absolute error of each frame, before any clipping: parts_BNK."""
-        return (forecast_BNCHW - truth_BNCHW).abs().sum(FRAME)[..., None]
+        return _sum((forecast_BNCHW - truth_BNCHW).abs(), truth_BNCHW)[..., None]
 
 
 class MSEPixel(MSE):
@@ -70,5 +81,6 @@ class PSNR(Metric):
 
     def measure(self, forecast_BNCHW: Tensor, truth_BNCHW: Tensor) -> Tensor:
         """Decibels of each frame: parts_BNK."""
-        error_BN = (forecast_BNCHW.clamp(0, 1) - truth_BNCHW).square().mean(FRAME)
+        error_BNCHW = (forecast_BNCHW.clamp(0, 1) - truth_BNCHW).square()
+        error_BN = _sum(error_BNCHW, truth_BNCHW) / truth_BNCHW[0, 0].numel()
         return -10 * error_BN.clamp_min(SMALLEST_ERROR).log10()[..., None]

@@ -8,14 +8,19 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from framecast.metrics.metric import Metric
+from framecast.metrics.metric import Metric, known
 
 
-def gradient_energy(frames_BNCHW: Tensor) -> Tensor:
-    """Sum of squared differences between neighbouring pixels, down and across: energy_BN."""
-    down_BN = frames_BNCHW.diff(dim=3).square().sum((2, 3, 4))
-    across_BN = frames_BNCHW.diff(dim=4).square().sum((2, 3, 4))
-    return down_BN + across_BN
+def gradient_energy(frames_BNCHW: Tensor, truth_BNCHW: Tensor) -> Tensor:
+    """Sum of squared differences between neighbours that the truth knows both: energy_BN."""
+    return _along(3, frames_BNCHW, truth_BNCHW) + _along(4, frames_BNCHW, truth_BNCHW)
+
+
+def _along(axis: int, frames_BNCHW: Tensor, truth_BNCHW: Tensor) -> Tensor:
+    square_BNCHW = frames_BNCHW.diff(dim=axis).square()
+    if truth_BNCHW.isnan().any():
+        square_BNCHW = known(square_BNCHW, truth_BNCHW.diff(dim=axis))
+    return square_BNCHW.sum((2, 3, 4))
 
 
 class Sharpness(Metric):
@@ -23,6 +28,7 @@ class Sharpness(Metric):
 
     1 is as sharp as the truth, less is blurred, more is noisy. Energies are averaged over sequences
     before they are divided, so that a blank frame of truth does no harm; NaN if all are blank.
+    Only pairs of neighbours that are both known have a share, in the forecast as in the truth.
     """
 
     label: ClassVar[str] = "Sharpness"
@@ -31,9 +37,9 @@ class Sharpness(Metric):
 
     def measure(self, forecast_BNCHW: Tensor, truth_BNCHW: Tensor) -> Tensor:
         """Energies of forecast and truth: parts_BNK with K = 2."""
-        forecast_BN = gradient_energy(forecast_BNCHW.clamp(0, 1))
-        return torch.stack([forecast_BN, gradient_energy(truth_BNCHW)], dim=-1)
+        forecast_BN = gradient_energy(forecast_BNCHW.clamp(0, 1), truth_BNCHW)
+        return torch.stack([forecast_BN, gradient_energy(truth_BNCHW, truth_BNCHW)], dim=-1)
 
-    def finish(self, parts_SNK: Tensor) -> Tensor:
+    def score(self, parts_SNK: Tensor) -> Tensor:
         """Divide the energies: score_SN."""
         return parts_SNK[..., 0] / parts_SNK[..., 1]

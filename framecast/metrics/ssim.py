@@ -39,7 +39,8 @@ def ssim(forecast_FHW: Tensor, truth_FHW: Tensor) -> Tensor:
 
     Returns:
         similarity_FK in [-1, 1], float64: the mean over all windows that lie inside the picture,
-        for each of DATA_RANGES.
+        for each of DATA_RANGES. Windows with a missing pixel (NaN) in the truth have no share; a
+        picture without any other has none either, NaN.
     """
     x_FHW, y_FHW = forecast_FHW.double(), truth_FHW.double()  # variances need the digits
     maps_4FHW = torch.stack([x_FHW + y_FHW, x_FHW - y_FHW, x_FHW, x_FHW])
@@ -51,7 +52,7 @@ def ssim(forecast_FHW: Tensor, truth_FHW: Tensor) -> Tensor:
     for data_range in DATA_RANGES:
         luminance_FHW = _contrast(square_2FHW, 2 * (0.01 * data_range) ** 2)
         structure_FHW = _contrast(variance_2FHW, 2 * (0.03 * data_range) ** 2 / SAMPLE)
-        similarities.append((luminance_FHW * structure_FHW).mean(dim=(1, 2)))
+        similarities.append(_mean(luminance_FHW * structure_FHW, y_FHW))
     return torch.stack(similarities, dim=1)
 
 
@@ -61,11 +62,26 @@ def _contrast(maps_2FHW: Tensor, steady: float) -> Tensor:
     return quotient_FHW.div_(maps_2FHW[0] + maps_2FHW[1] + steady)
 
 
+def _mean(similarity_FHW: Tensor, truth_FHW: Tensor) -> Tensor:
+    """The mean over the windows that are known in full: similarity_F."""
+    mean_F = similarity_FHW.mean(dim=(1, 2))
+    if not mean_F.isnan().any():
+        return mean_F
+    known_FHW = _known_windows(truth_FHW)
+    return torch.where(known_FHW, similarity_FHW, 0).sum((1, 2)) / known_FHW.sum((1, 2))
+
+
+def _known_windows(frames: Tensor) -> Tensor:
+    """Which windows of (..., H, W) hold no missing pixel."""
+    return ~_window_sums(_window_sums(frames, axis=-1), axis=-2).isnan()
+
+
 class SSIM(Metric):
     """Structural similarity with data range 1, scikit-image's uniform 7 x 7 window, per frame.
 
     The forecast is clipped to [0, 1] first; the outer 3 pixels are left out; channels are averaged.
-    Frames smaller than 7 pixels hold no window: their similarity is not defined, NaN.
+    Frames smaller than 7 pixels hold no window: their similarity is not defined, NaN. Windows with
+    a missing pixel have no share.
     """
 
     label: ClassVar[str] = "SSIM"
@@ -82,9 +98,19 @@ class SSIM(Metric):
         truths = torch.split(truth_BNCHW.reshape(-1, height, width), pictures)
         pairs = zip(forecasts, truths, strict=True)
         similarity_FK = torch.cat([ssim(p_FHW.clamp(0, 1), y_FHW) for p_FHW, y_FHW in pairs])
-        return similarity_FK.view(*truth_BNCHW.shape[:3], len(DATA_RANGES)).mean(dim=2)
+        similarity_BNCK = similarity_FK.view(*truth_BNCHW.shape[:3], len(DATA_RANGES))
+        if not similarity_BNCK.isnan().any():
+            return similarity_BNCK.mean(dim=2)
+        counts_BNC1 = _known_windows(truth_BNCHW).any(4).any(3)[..., None]
+        return torch.where(counts_BNC1, similarity_BNCK, 0).sum(2) / counts_BNC1.sum(2)
 
-    def finish(self, parts_SNK: Tensor) -> Tensor:
+    def counts(self, truth_BNCHW: Tensor) -> Tensor:
+        """Whether a window of each frame is known in full: counts_BN."""
+        if min(truth_BNCHW.shape[3:]) < WINDOW:
+            return super().counts(truth_BNCHW)
+        return _known_windows(truth_BNCHW).any(4).any(3).any(2)
+
+    def score(self, parts_SNK: Tensor) -> Tensor:
         """The part of this convention: score_SN."""
         return parts_SNK[..., DATA_RANGES.index(1.0)]
 
@@ -99,6 +125,6 @@ class SSIMOpenSTL(SSIM):
     label: ClassVar[str] = "SSIM OpenSTL"
     unit: ClassVar[str] = "data range 2"
 
-    def finish(self, parts_SNK: Tensor) -> Tensor:
+    def score(self, parts_SNK: Tensor) -> Tensor:
         """The part of this convention: score_SN."""
         return parts_SNK[..., DATA_RANGES.index(2.0)]

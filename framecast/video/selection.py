@@ -53,13 +53,15 @@ def fit(
 ) -> NDArray[Any]:
     """Scale a frame to `size` (height, width) and to one channel of luma, where asked for.
 
-    The type stays, uint8 or float32. Every smaller pixel is the mean of the pixels that it covers.
+    The type stays, uint8 or float32. Every smaller pixel is the mean of the known pixels that it
+    covers, and missing (NaN) when less than half of it is known.
 
     Raises:
         InputError: grey is asked of a frame with neither 1, 3 nor 4 channels.
     """
     if size is not None and size != frame_HWC.shape[:2]:
-        frame_HWC = _scale(frame_HWC, size)
+        missing = frame_HWC.dtype == np.float32 and np.isnan(frame_HWC).any()
+        frame_HWC = (_scale_known if missing else _scale)(frame_HWC, size)
     return _luma(frame_HWC) if grey and frame_HWC.shape[2] != 1 else frame_HWC
 
 
@@ -75,6 +77,15 @@ def _scale(frame_HWC: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     ]
     resized = [np.asarray(channel.resize((width, height), kernel)) for channel in channels]
     return np.stack(resized, axis=2)
+
+
+def _scale_known(frame_HWC: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    missing_HWC = np.isnan(frame_HWC)
+    share_HWC = _scale((~missing_HWC).astype(np.float32), size)
+    sum_HWC = _scale(np.where(missing_HWC, np.float32(0), frame_HWC), size)
+    scaled_HWC = np.full_like(sum_HWC, np.nan)
+    np.divide(sum_HWC, share_HWC, out=scaled_HWC, where=share_HWC >= 0.5)
+    return scaled_HWC
 
 
 def _luma(frame_HWC: NDArray[Any]) -> NDArray[Any]:

@@ -105,6 +105,60 @@ def test_a_nan_forecast_is_not_hidden(name):
     assert score_N.isnan().tolist() == [False, True, False]
 
 
+def with_holes(truth, share=0.1):
+    gone = torch.rand(truth.shape, generator=torch.Generator().manual_seed(9)) < share
+    return truth.masked_fill(gone, torch.nan)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_forecasts_of_missing_pixels_do_not_matter(name):
+    truth = with_holes(frames(1), 0.01)
+    other = torch.where(truth.isnan(), 0.7, frames(0))
+    score, same = measured(name, frames(0), truth), measured(name, other, truth)
+    assert score.values_SN.isfinite().all()
+    torch.testing.assert_close(score.values_SN, same.values_SN, rtol=0, atol=0)
+    broken = torch.where(truth.isnan(), frames(0), 0.7)  # known pixels do
+    assert not torch.equal(score.values_SN, measured(name, broken, truth).values_SN)
+
+
+@pytest.mark.parametrize("name", ["mse", "mae", "mse_pixel", "mae_pixel", "psnr"])
+def test_errors_with_missing_pixels_are_those_of_the_known_ones(name):
+    truth = with_holes(frames(1))
+    for b, n in ((0, 0), (5, 2)):
+        seen = ~truth[b, n].isnan()
+        alone = [x[b, n][seen].view(1, 1, 1, 1, -1) for x in (frames(0), truth)]
+        scale = seen.numel() / seen.sum() if name in ("mse", "mae") else 1
+        score = measured(name, frames(0), truth).values_SN[b, n]
+        torch.testing.assert_close(score, measured(name, *alone).values_SN[0, 0] * scale)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_masked_half_scores_like_a_cut_off_half(name):
+    forecast, truth = frames(0), frames(1)
+    masked = truth.clone()
+    masked[..., 8:, :] = torch.nan
+    cut = measured(name, forecast[..., :8, :], truth[..., :8, :]).compute()
+    scale = 2 if name in ("mse", "mae") else 1  # sums keep the unit of a whole frame
+    expected = cut * scale
+    torch.testing.assert_close(
+        measured(name, forecast, masked).compute(), expected, rtol=1e-5, atol=0
+    )
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_frame_with_nothing_known_is_left_out(name):
+    forecast, truth = frames(0), frames(1)
+    gone = truth.clone()
+    gone[4:, 1] = torch.nan
+    score = measured(name, forecast, gone)
+    torch.testing.assert_close(
+        score.compute()[1], measured(name, forecast[:4], truth[:4]).compute()[1]
+    )
+    assert score.values_SN.isnan().nonzero().tolist() == [[4, 1], [5, 1]]
+    forecast[0, 1, 0, 3, 3] = torch.nan  # but a broken forecast is not
+    assert measured(name, forecast, gone).compute().isnan().tolist() == [False, True, False]
+
+
 @pytest.mark.parametrize("name", METRICS)
 def test_says_what_it_is(name):
     kind = METRICS[name]

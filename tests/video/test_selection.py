@@ -21,6 +21,13 @@ def test_measured_values_are_scaled_without_rounding(channels):
     )
 
 
+def test_missing_values_have_no_share_in_the_mean():
+    frame_HWC = np.array([[1, 3, np.nan, 5], [np.nan, 2, np.nan, np.nan]], np.float32)[:, :, None]
+    np.testing.assert_allclose(fit(frame_HWC, (1, 2)).flatten(), [2, np.nan], rtol=1e-6)
+    np.testing.assert_allclose(fit(frame_HWC, (1, 4)).flatten(), [1, 2.5, np.nan, 5], rtol=1e-6)
+    assert np.isnan(fit(np.full((4, 4, 1), np.nan, np.float32), (8, 8))).all()
+
+
 def test_larger_frames_have_the_size_asked_for_and_stay_in_range():
     frame_HWC = np.array([[0, 255], [255, 0]], np.uint8)[:, :, None]
     assert fit(frame_HWC, (5, 7)).shape == (5, 7, 1)

@@ -3,7 +3,9 @@
 Shapes: B batch, N future frames, T any frames, C channels, H height, W width.
 """
 
+import math
 from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -11,6 +13,52 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from framecast.errors import InputError
+
+Transform: TypeAlias = Literal["linear", "log"]
+DETAIL = 1000  # "log" is nearly linear below this part of the range
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How physical values become those in [0, 1] that a model sees, and back. Saved with a model.
+
+    "log" suits rain, most of which is weak: with x the distance from `low` in thousandths of the
+    range, sign(x) log(1 + |x|) over its largest value. It takes values beyond the range as well.
+
+    Args:
+        low: the value that becomes 0.
+        high: the value that becomes 1, above `low`.
+        unit: of the values, such as "mm/h"; empty if nobody said.
+        transform: "linear" or "log".
+
+    >>> Scaling(0.0, 100.0, "mm/h", "log").enter(torch.tensor([0.0, 1.0, 100.0]))
+    tensor([0.0000, 0.3471, 1.0000])
+    """
+
+    low: float
+    high: float
+    unit: str = ""
+    transform: Transform = "linear"
+
+    def __post_init__(self) -> None:
+        low, high = float(self.low), float(self.high)
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise ValueError(f"a range goes from a number up to another, not from {low} to {high}")
+        if self.transform not in ("linear", "log") or not isinstance(self.unit, str):
+            raise ValueError(f"a transform is linear or log, not {self.transform}")
+
+    def enter(self, values: Tensor) -> Tensor:
+        """From physical values to [0, 1]."""
+        share = (values - self.low) / (self.high - self.low)
+        if self.transform == "linear":
+            return share
+        return share.sign() * (share.abs() * DETAIL).log1p() / math.log1p(DETAIL)
+
+    def leave(self, values: Tensor) -> Tensor:
+        """From [0, 1] to physical values."""
+        if self.transform == "log":
+            values = values.sign() * (values.abs() * math.log1p(DETAIL)).expm1() / DETAIL
+        return values * (self.high - self.low) + self.low
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +71,7 @@ class Clip:
         value_range: the physical values that stand for 0 and 1 in a tensor.
         unit: of the values, such as "mm/h"; empty for pictures.
         source: where the clip came from, for messages.
+        transform: of physical values on their way to a tensor, see `Scaling`.
 
     >>> clip = Clip(np.zeros((12, 64, 64, 1), np.uint8))
     >>> len(clip), clip.channels
@@ -34,6 +83,7 @@ class Clip:
     value_range: tuple[float, float] = (0.0, 255.0)
     unit: str = ""
     source: str = "array"
+    transform: Transform = "linear"
 
     def __post_init__(self) -> None:
         frames = self.frames_THWC
@@ -55,27 +105,55 @@ class Clip:
         """Height and width in pixels."""
         return self.frames_THWC.shape[1], self.frames_THWC.shape[2]
 
+    @property
+    def scaling(self) -> Scaling:
+        """From the values of this clip to a tensor."""
+        return Scaling(*self.value_range, self.unit, self.transform)
+
+    @property
+    def physical(self) -> bool:
+        """The values are measurements, not the brightness of pictures."""
+        return self.frames_THWC.dtype == np.float32
+
     def cut(self, start: int, stop: int | None = None) -> "Clip":
         """The frames `start` … `stop`, by Python's rules for slices."""
         return replace(self, frames_THWC=self.frames_THWC[start:stop])
+
+    def scaled_as(self, scaling: Scaling | None) -> "Clip":
+        """Measured values on the scale of a model: equal values become equal numbers.
+
+        Values without a unit are taken for those of the model. Pictures stay as they are.
+
+        Raises:
+            InputError: the values have another unit.
+        """
+        if scaling is None or not (self.physical or scaling.unit):
+            return self
+        if self.unit != scaling.unit and (self.unit or not self.physical):
+            has = f"is in {self.unit}" if self.unit else "holds pictures"
+            what = f"{has}, the model was trained on {scaling.unit or 'values without a unit'}"
+            raise InputError(self.source, what, "convert it, or train a model on such data")
+        return replace(
+            self,
+            value_range=(scaling.low, scaling.high),
+            transform=scaling.transform,
+            unit=scaling.unit,
+        )
 
 
 def to_tensor(clip: Clip) -> Tensor:
     """Scale the values of a clip to [0, 1].
 
     Returns:
-        frames_1TCHW, float32: the range of the clip mapped to [0, 1].
+        frames_1TCHW, float32: the range of the clip mapped to [0, 1]; missing pixels stay NaN.
 
     Raises:
-        InputError: pixels are missing (NaN) or infinite.
+        InputError: a value is infinite.
     """
-    low, high = clip.value_range
     frames_THWC = torch.from_numpy(np.ascontiguousarray(clip.frames_THWC)).float()
-    if clip.frames_THWC.dtype != np.uint8 and not torch.isfinite(frames_THWC).all():
-        raise InputError(
-            clip.source, "holds NaN or infinite values", "fill the missing pixels first"
-        )
-    return ((frames_THWC - low) / (high - low)).permute(0, 3, 1, 2)[None]
+    if clip.physical and torch.isinf(frames_THWC).any():
+        raise InputError(clip.source, "holds infinite values", "write NaN for missing pixels")
+    return clip.scaling.enter(frames_THWC).permute(0, 3, 1, 2)[None]
 
 
 def from_tensor(frames_1TCHW: Tensor) -> Clip:
@@ -90,8 +168,7 @@ def to_clip(frames_1TCHW: Tensor, like: Clip) -> Clip:
         frames_1TCHW: one sequence in [0, 1]; values beyond are clipped for uint8 clips.
         like: the clip that the frames continue.
     """
-    low, high = like.value_range
-    frames_THWC = (frames_1TCHW[0].detach().float().cpu() * (high - low) + low).permute(0, 2, 3, 1)
+    frames_THWC = like.scaling.leave(frames_1TCHW[0].detach().float().cpu()).permute(0, 2, 3, 1)
     if like.frames_THWC.dtype == np.uint8:
         frames_THWC = frames_THWC.round().clamp(0, 255).to(torch.uint8)
     return replace(like, frames_THWC=frames_THWC.contiguous().numpy())

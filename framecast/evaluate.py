@@ -16,6 +16,7 @@ from torch import Tensor
 
 from framecast.checkpoint import CONFIG, load, read_config
 from framecast.data import locate, open_data
+from framecast.data.scaling import adopt
 from framecast.data.windows import Windows, pick
 from framecast.errors import InputError
 from framecast.forecast import rollout
@@ -205,8 +206,9 @@ def evaluate_run(
 ) -> Scores:
     """Score a trained model on a data set, beside persistence and the mean training frame.
 
-    Past and future are those of the model; on data of the kind that the run was trained on, all
-    other settings are those of the run. What is given in `settings` wins.
+    Past and future are those of the model, and so is the range that measured values are scaled
+    from; on data of the kind that the run was trained on, all other settings are those of the run.
+    What is given in `settings` wins.
 
     Args:
         run: a run folder, or the name of a model with nothing to learn.
@@ -225,7 +227,10 @@ def evaluate_run(
     name, implied = locate(source)
     if trained_on.pop("name", None) == name:
         known = trained_on | known | implied
-    data = open_data(source, known | dict(settings or {}))
+    typed = dict(settings or {})
+    data = open_data(source, known | typed)
+    if typed.keys().isdisjoint({"range", "transform"}):
+        adopt(data, model.task.scaling)
     windows, past = pick(data, split), data.config.past
     baselines = {"mean_frame": mean_frame(data.train, past)}
     scores = evaluate(

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, strategies
 from hypothesis.extra import numpy as arrays
 
-from framecast.clip import Clip, to_clip, to_tensor
+from framecast.clip import Clip, Scaling, to_clip, to_tensor
 from framecast.errors import InputError
 
 SHAPES = arrays.array_shapes(min_dims=4, max_dims=4, max_side=5)
@@ -28,11 +28,12 @@ def test_bytes_come_back_exactly(frames_THWC):
     assert np.array_equal(to_clip(to_tensor(clip), like=clip).frames_THWC, frames_THWC)
 
 
+@pytest.mark.parametrize("transform", ["linear", "log"])
 @given(arrays.arrays(np.float32, SHAPES, elements=strategies.floats(-50, 50, width=32)))
-def test_physical_values_come_back(frames_THWC):
-    clip = Clip(frames_THWC, value_range=(-10.0, 30.0), unit="°C")
+def test_physical_values_come_back(transform, frames_THWC):
+    clip = Clip(frames_THWC, value_range=(-10.0, 30.0), unit="°C", transform=transform)
     back = to_clip(to_tensor(clip), like=clip)
-    np.testing.assert_allclose(back.frames_THWC, frames_THWC, atol=1e-4)
+    np.testing.assert_allclose(back.frames_THWC, frames_THWC, atol=3e-4)
     assert (back.frames_THWC.dtype, back.unit) == (np.float32, "°C")
 
 
@@ -54,11 +55,11 @@ def test_what_a_clip_means_is_kept():
     assert (len(clip), clip.seconds_per_frame, clip.source) == (2, 0.04, "a.mp4")
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_missing_pixels_are_refused(value):
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+def test_infinite_values_are_refused(value):
     frames_THWC = np.zeros((2, 2, 2, 1), np.float32)
     frames_THWC[1, 0, 1] = value
-    with pytest.raises(InputError, match=r"radar\.npy holds NaN or infinite values"):
+    with pytest.raises(InputError, match=r"radar\.npy holds infinite values"):
         to_tensor(Clip(frames_THWC, source="radar.npy"))
 
 
@@ -80,3 +81,26 @@ def test_length_size_channels_and_cut():
 def test_other_arrays_are_our_own_slip(frames):
     with pytest.raises(AssertionError, match="a clip is"):
         Clip(frames)
+
+
+def test_a_logarithm_gives_weak_values_room_and_keeps_their_order():
+    frames = Scaling(0.0, 100.0, transform="log").enter(torch.linspace(-50, 150, 201))
+    assert frames[[50, 150]].tolist() == [0, pytest.approx(1)]
+    assert frames[51] > 0.3  # 1 of 100
+    assert (frames.diff() > 0).all()
+
+
+@pytest.mark.parametrize(
+    "values", [(1, 1), (2, 1), (0, np.inf), (np.nan, 1), (0, 1, 5), (0, 1, "", "root")]
+)
+def test_scalings_that_make_no_sense(values):
+    with pytest.raises(ValueError, match=r"a (range|transform)"):
+        Scaling(*values)
+
+
+def test_missing_pixels_stay_missing():
+    frames_THWC = np.ones((2, 2, 2, 1), np.float32)
+    frames_THWC[1, 0, 1] = np.nan
+    clip = Clip(frames_THWC, value_range=(0.0, 2.0))
+    assert to_tensor(clip).isnan().nonzero().tolist() == [[0, 1, 0, 0, 1]]
+    np.testing.assert_array_equal(to_clip(to_tensor(clip), like=clip).frames_THWC, frames_THWC)

@@ -55,7 +55,7 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text())
         assert isinstance(config["model"]["name"], str)
-        Task(**config["task"])
+        Task.parse(config["task"])
     except OSError:
         fix = "give a folder written by framecast train, or one of " + ", ".join(MODELS)
         raise InputError(folder, "is neither a run folder nor a model", fix) from None
@@ -83,7 +83,7 @@ def load(source: str | Path) -> Forecaster:
         return _untrained(str(source))
     config = read_config(source)
     settings = dict(config["model"])
-    model = build_model(settings.pop("name"), settings, Task(**config["task"]))
+    model = build_model(settings.pop("name"), settings, Task.parse(config["task"]))
     path = Path(source, WEIGHTS)
     try:
         model.load_state_dict(safetensors.torch.load_file(path))

@@ -13,6 +13,7 @@ from pydantic import Field, field_validator
 
 from framecast.clip import Clip
 from framecast.data.cutting import ClipsConfig, split_clips, split_first
+from framecast.data.scaling import share_scaling
 from framecast.data.windows import DataConfig, Windows
 from framecast.errors import InputError
 from framecast.video.arrays import load, resize, to_values
@@ -87,7 +88,7 @@ def sequences(config: ArrayConfig) -> list[Clip]:
         raise InputError(path, what, "set axes, such as NTHW")
     values, value_range = to_values(_arrange(array, axes), path)
     size = config.size if isinstance(config.size, tuple) else None
-    return [
+    clips = [
         Clip(
             resize(frames_THWC[:: config.every], size, config.grey),
             value_range=value_range,
@@ -95,6 +96,7 @@ def sequences(config: ArrayConfig) -> list[Clip]:
         )
         for number, frames_THWC in enumerate(values)
     ]
+    return share_scaling(clips, config)
 
 
 def _guess(shape: tuple[int, ...], path: Path) -> str:

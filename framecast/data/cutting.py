@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 from torch import Tensor
 
-from framecast.clip import Clip, to_tensor
+from framecast.clip import Clip, Scaling, Transform, to_tensor
 from framecast.data.windows import DataConfig
 from framecast.errors import InputError
 
@@ -32,6 +32,12 @@ class ClipsConfig(DataConfig):
     )
     grey: bool = Field(False, description="make one channel out of colour")
     seed: int = Field(0, ge=0, description="of the choice of clips for validation and test")
+    range: tuple[float, float] | None = Field(
+        None, description="measured values that become 0 and 1; default: the lowest and the highest"
+    )
+    transform: Transform = Field(
+        "linear", description="of measured values; log suits rain, most of which is weak"
+    )
 
     @field_validator("size", mode="before")
     @classmethod
@@ -46,6 +52,13 @@ class ClipsConfig(DataConfig):
         if pair is not None and not 1 <= min(pair) <= max(pair) <= 4096:
             raise ValueError("give sides from 1 to 4096 pixels")
         return pair
+
+    @field_validator("range")
+    @classmethod
+    def _upwards(cls, value_range: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value_range is not None:
+            Scaling(*value_range)
+        return value_range
 
 
 class ClipWindows:
@@ -87,7 +100,8 @@ class ClipWindows:
         digest = hashlib.sha256()
         for clip in self.clips:
             frames_THWC = clip.frames_THWC
-            digest.update(f"{frames_THWC.shape} {frames_THWC.dtype} {clip.value_range};".encode())
+            meaning = f"{clip.value_range}" + ("" if clip.transform == "linear" else " log")
+            digest.update(f"{frames_THWC.shape} {frames_THWC.dtype} {meaning};".encode())
             for frame_HWC in frames_THWC:  # one by one: they may be mapped from a large file
                 digest.update(np.ascontiguousarray(frame_HWC).data)
         return digest.hexdigest()

@@ -4,14 +4,12 @@ Shapes: T frames, C channels, H height, W width.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-
 from framecast.clip import Clip
 from framecast.data.cutting import ClipsConfig, split_clips
+from framecast.data.scaling import share_scaling
 from framecast.data.windows import DataConfig, Windows
 from framecast.errors import InputError
 from framecast.video.images import in_order, stills
@@ -103,16 +101,4 @@ def read_all(paths: Sequence[Path], config: FolderConfig) -> tuple[list[Clip], l
             raise InputError(path, what, "set grey, or give clips of one kind")
     if not clips:
         raise InputError(config.root, f"holds no clip ({skipped[0]})", "give a folder of videos")
-    return _share_range(clips), skipped
-
-
-def _share_range(clips: list[Clip]) -> list[Clip]:
-    """Give all clips of measured values one range: a value means the same in each of them."""
-    ranges = [clip.value_range for clip in clips if clip.frames_THWC.dtype == np.float32]
-    if not ranges:
-        return clips
-    shared = min(low for low, _ in ranges), max(high for _, high in ranges)
-    return [
-        replace(clip, value_range=shared) if clip.frames_THWC.dtype == np.float32 else clip
-        for clip in clips
-    ]
+    return share_scaling(clips, config), skipped

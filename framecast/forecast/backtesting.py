@@ -13,6 +13,8 @@ from torch import Tensor
 from framecast.clip import Clip, to_tensor
 from framecast.forecast.clips import frames_to_read
 from framecast.forecast.inference import check_horizon, counted, rollout
+from framecast.metrics import METRICS
+from framecast.missing import filled
 from framecast.models.forecaster import Forecaster
 
 MOST_WINDOWS, FEWEST_WINDOWS = 16, 4  # of a back-test, where the clip has as many
@@ -29,7 +31,7 @@ class Backtest:
         frames: in the clip.
         needed: frames of one window, past + horizon.
         windows: that were forecast; 0 when the clip is shorter than one.
-        mse_N: mean squared error per pixel of the model, for each lead time.
+        mse_N: mean squared error per known pixel of the model, for each lead time.
         persistence_N: the same of repeating the last frame.
     """
 
@@ -85,18 +87,21 @@ def backtest(model: Forecaster, clip: Clip, horizon: int, past: int | None = Non
     'this video is too short to test the forecast on: it has 12 frames, that takes 15'
     """
     check_horizon(horizon)
+    clip = clip.scaled_as(model.task.scaling)
     reads = frames_to_read(model, clip, past)
     starts, batch = _plan(clip, reads + horizon)
-    errors_2N = torch.zeros(2, horizon, dtype=torch.float64)
+    ours, persistence = METRICS["mse_pixel"](), METRICS["mse_pixel"]()
     for first in range(0, len(starts), batch):
         cuts = [clip.cut(at, at + reads + horizon) for at in starts[first : first + batch]]
         window_BTCHW = torch.cat([to_tensor(cut) for cut in cuts])
         past_BMCHW, future_BNCHW = torch.split(window_BTCHW, [reads, horizon], dim=1)
         forecast_BNCHW = rollout(model, past_BMCHW, horizon, clip=False)
-        errors_2N[0] += _sum_of_errors(forecast_BNCHW, future_BNCHW)
-        errors_2N[1] += _sum_of_errors(past_BMCHW[:, -1:], future_BNCHW)
-    mse_N, persistence_N = errors_2N / max(len(starts), 1)
-    return Backtest(clip.source, len(clip), reads + horizon, len(starts), mse_N, persistence_N)
+        ours.update(forecast_BNCHW, future_BNCHW)
+        persistence.update(filled(past_BMCHW)[:, -1:].expand_as(future_BNCHW), future_BNCHW)
+    mse_2N = [
+        metric.compute() if starts else torch.zeros(horizon) for metric in (ours, persistence)
+    ]
+    return Backtest(clip.source, len(clip), reads + horizon, len(starts), *mse_2N)
 
 
 def _plan(clip: Clip, length: int) -> tuple[list[int], int]:
@@ -108,11 +113,6 @@ def _plan(clip: Clip, length: int) -> tuple[list[int], int]:
     count = min(max(PIXELS_IN_BACKTEST // pixels, FEWEST_WINDOWS), MOST_WINDOWS, last + 1)
     starts = [last * i // max(count - 1, 1) for i in range(count)]
     return starts, max(PIXELS_IN_BATCH // pixels, 1)
-
-
-def _sum_of_errors(forecast_BNCHW: Tensor, truth_BNCHW: Tensor) -> Tensor:
-    """Per lead time: mean over the pixels, sum over the windows."""
-    return (forecast_BNCHW - truth_BNCHW).double().square().mean(dim=(2, 3, 4)).sum(dim=0)
 
 
 def _compare(gains: dict[int, float], losses: list[int]) -> str:

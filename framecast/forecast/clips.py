@@ -28,11 +28,12 @@ def forecast(model: Forecaster, clip: Clip, horizon: int, past: int | None = Non
             which is what it knows best; `past=len(clip)` gives a recurrent model all of them.
 
     Returns:
-        The `horizon` frames that follow, with the values, unit and frame rate of the clip.
+        The `horizon` frames that follow, with the values, unit and frame rate of the clip. Pixels
+        that are missing in every frame read are missing in the forecast.
 
     Raises:
-        InputError: the clip is too short, has missing pixels or channels that do not suit the
-            model, the horizon is below 1, or what the model forecasts is not finite.
+        InputError: the clip is too short, has channels or a unit that do not suit the model, the
+            horizon is below 1, or what the model forecasts is not finite.
 
     >>> from framecast.models import build_model
     >>> clip = Clip(np.zeros((12, 64, 64, 1), np.uint8))
@@ -40,12 +41,18 @@ def forecast(model: Forecaster, clip: Clip, horizon: int, past: int | None = Non
     5
     """
     check_horizon(horizon)
+    clip = clip.scaled_as(model.task.scaling)
     past_1MCHW = to_tensor(clip.cut(len(clip) - frames_to_read(model, clip, past)))
+    never_1CHW = past_1MCHW.isnan().all(dim=1)
+    if never_1CHW.all():
+        what = f"has no known pixel in the last {counted(past_1MCHW.shape[1], 'frame')}"
+        raise InputError(clip.source, what, "give a clip that ends with known frames")
     frames_THWC: list[Any] = []
     with inference(model):
         for lead, frame_1CHW in enumerate(islice(futures(model, past_1MCHW), horizon), start=1):
             _check_finite(frame_1CHW, lead)
-            frames_THWC += [*to_clip(frame_1CHW.clamp(0, 1)[:, None], like=clip).frames_THWC]
+            frame_1CHW = frame_1CHW.clamp(0, 1).masked_fill(never_1CHW, torch.nan)
+            frames_THWC += [*to_clip(frame_1CHW[:, None], like=clip).frames_THWC]
     return replace(clip, frames_THWC=np.stack(frames_THWC))
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from framecast.errors import InputError
 from framecast.layers.gathered import Prepared, constant_weights
+from framecast.missing import filled
 from framecast.models.forecaster import Direct, Forecaster
 
 
@@ -25,13 +26,13 @@ def rollout(model: Forecaster, past_BMCHW: Tensor, horizon: int, *, clip: bool =
 
     Args:
         model: any forecaster.
-        past_BMCHW: frames in [0, 1], oldest first. A recurrent model reads all of them, a direct
-            one the last `model.task.past`.
+        past_BMCHW: frames in [0, 1], oldest first, NaN where pixels are missing. A recurrent model
+            reads all of them, a direct one the last `model.task.past`.
         horizon: number of future frames N, at least 1.
         clip: cut the forecast off at 0 and 1. Errors are measured without.
 
     Returns:
-        future_BNCHW, with the channels, size, type and device of the past.
+        future_BNCHW, with the channels, size, type and device of the past. No pixel is missing.
 
     Raises:
         InputError: the channels do not suit the model, the past is too short, or N < 1.
@@ -55,7 +56,11 @@ def futures(model: Forecaster, past_BMCHW: Tensor) -> Iterator[Tensor]:
 
 
 def enter(model: Forecaster, past_BMCHW: Tensor) -> Tensor:
-    """Give frames the channels, the multiple of H and W, the device and the type of the model."""
+    """Give frames the channels, the multiple of H and W, the device and the type of the model.
+
+    Missing pixels get their last known value, or 0.
+    """
+    past_BMCHW = filled(past_BMCHW)
     wants, has = model.task.channels, past_BMCHW.shape[2]
     if wants == 1 and has > 1:  # each channel is a sequence of its own in the batch
         past_BMCHW = past_BMCHW.transpose(1, 2).flatten(0, 1).unsqueeze(2)

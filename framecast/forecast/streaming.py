@@ -19,6 +19,7 @@ from framecast.forecast.inference import (
     rollout,
 )
 from framecast.layers.gathered import Prepared
+from framecast.missing import filled
 from framecast.models.forecaster import Direct, Forecaster, Recurrent
 
 
@@ -30,7 +31,8 @@ def stream(model: Forecaster, frames: Iterable[Tensor], horizon: int) -> Iterato
     Args:
         model: any forecaster. A recurrent one carries its state along. A direct one keeps its last
             `model.task.past` frames, and answers from the moment it has that many.
-        frames: frame_BCHW in [0, 1], one after the other, all of one shape.
+        frames: frame_BCHW in [0, 1], one after the other, all of one shape; NaN where pixels are
+            missing, which get their last known value.
         horizon: number of future frames N in each answer, at least 1.
 
     Returns:
@@ -52,10 +54,12 @@ def _stream_recurrent(
     model: Forecaster, frames: Iterable[Tensor], horizon: int
 ) -> Iterator[Tensor]:
     assert isinstance(model, Recurrent)
-    state, weights = None, Prepared()
+    state, weights, last_BCHW = None, Prepared(), None
     for frame_BCHW in frames:
         known_B1CHW = frame_BCHW[:, None]
         check_frames(model, known_B1CHW, where="the frame")
+        known_B1CHW = filled(known_B1CHW, last_BCHW)
+        last_BCHW = known_B1CHW[:, 0]
         with inference(model, weights):
             next_BCHW, state = model.step(enter(model, known_B1CHW)[:, 0], state)
             ahead = islice(model.run_on(next_BCHW, state), horizon)

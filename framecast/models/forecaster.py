@@ -4,10 +4,10 @@ Shapes: B batch, M past frames, N future frames, T any frames, C channels, H hei
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 import torch
 import torch.distributed as dist
@@ -15,9 +15,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from framecast.clip import Scaling
 from framecast.errors import InputError
 from framecast.layers.gathered import Prepared, constant_weights
 from framecast.losses import LOSSES
+from framecast.missing import filled
 from framecast.settings import Settings
 
 State: TypeAlias = Any  # nested tuples of tensors whose first axis is the batch
@@ -25,13 +27,27 @@ State: TypeAlias = Any  # nested tuples of tensors whose first axis is the batch
 
 @dataclass(frozen=True)
 class Task:
-    """What a model is built for: the frames it reads and the frames it is asked for in training."""
+    """What a model is built for: the frames it reads and the frames it is asked for in training.
+
+    `scaling` says what the numbers in [0, 1] mean, if they are measurements.
+    """
 
     channels: int = 1
     height: int = 64
     width: int = 64
     past: int = 10
     future: int = 10
+    scaling: Scaling | None = None
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> Self:
+        """A task from what `dataclasses.asdict` made of one.
+
+        Raises:
+            TypeError, ValueError: these are no such values.
+        """
+        scaling = values.get("scaling")
+        return cls(**{**values, "scaling": scaling and Scaling(**scaling)})
 
 
 class ForecasterConfig(Settings):
@@ -70,8 +86,11 @@ class Forecaster(nn.Module):
             return torch.stack([*islice(self.frames(past_BMCHW), horizon)], dim=1)
 
     def loss(self, past_BMCHW: Tensor, future_BNCHW: Tensor, progress: float) -> Tensor:
-        """What training minimises; `progress` runs from 0 to 1 over the whole training."""
-        return self.error(self(past_BMCHW, future_BNCHW.shape[1]), future_BNCHW)
+        """What training minimises; `progress` runs from 0 to 1 over the whole training.
+
+        NaN marks missing pixels. `filled` frames go into the model, and `error` takes them as are.
+        """
+        return self.error(self(filled(past_BMCHW), future_BNCHW.shape[1]), future_BNCHW)
 
     def error(self, forecast: Tensor, truth: Tensor) -> Tensor:
         """The loss function that the settings name."""
@@ -134,10 +153,11 @@ class Recurrent(Forecaster):
         """
         until = self.config.teacher_forcing
         probability = max(0.0, 1 - progress / until) if until > 0 else 0.0
-        given_BTCHW = future_BNCHW[:, :-1]
+        known_BMCHW = filled(past_BMCHW)
+        given_BTCHW = filled(future_BNCHW[:, :-1], known_BMCHW[:, -1])
         true_BT = _uniform(given_BTCHW) < probability
         with constant_weights() as weights:
-            next_BMCHW, state = self._in_pieces(weights, self.next_frames, None, past_BMCHW)
+            next_BMCHW, state = self._in_pieces(weights, self.next_frames, None, known_BMCHW)
             first_BCHW = next_BMCHW[:, -1]
             begun = first_BCHW, state
             later_BTCHW, _ = self._in_pieces(weights, self._sample, begun, given_BTCHW, true_BT)

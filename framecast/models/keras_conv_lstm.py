@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from framecast.layers.conv_lstm import ConvLSTMLayer
 from framecast.layers.gates import Activation, Gate, Gates
+from framecast.missing import filled
 from framecast.models.forecaster import ForecasterConfig, Recurrent, State, Task
 
 Filters = Annotated[int, Field(ge=1, le=1024)]
@@ -188,5 +189,5 @@ class KerasConvLSTM(Recurrent):
         Every input is a true frame, however far training has come: `progress` plays no part.
         """
         frames_BTCHW = torch.cat([past_BMCHW, future_BNCHW], dim=1)
-        next_BTCHW, _ = self.next_frames(frames_BTCHW[:, :-1])
+        next_BTCHW, _ = self.next_frames(filled(frames_BTCHW[:, :-1]))
         return self.error(next_BTCHW, frames_BTCHW[:, 1:])

@@ -199,7 +199,9 @@ def _task(first: KerasLayer) -> Task:
         fix = "supported is [null, null, height, width, channels]"
         raise first.refuse(f"has the input shape {json.dumps(shape)}", fix)
     sides = {"height": shape[2], "width": shape[3]}
-    return Task(shape[4], **{key: side for key, side in sides.items() if isinstance(side, int)})
+    return Task.parse(
+        {"channels": shape[4]} | {key: side for key, side in sides.items() if isinstance(side, int)}
+    )
 
 
 def order(config: KerasConvLSTMConfig) -> Iterator[tuple[str, int]]:

@@ -21,12 +21,13 @@ class MeanFrame(Recurrent):
         self.register_buffer("mean_CHW", torch.zeros(task.channels, task.height, task.width))
 
     def calibrate(self, windows_BTCHW: Iterable[Tensor]) -> None:
-        """Average every frame of the batches given."""
-        total_CHW, count = torch.zeros_like(self.mean_CHW, dtype=torch.float64), 0
+        """Average every frame of the batches given, pixel by pixel over those where it is known."""
+        total_CHW = torch.zeros_like(self.mean_CHW, dtype=torch.float64)
+        count_CHW = torch.zeros_like(total_CHW)
         for batch_BTCHW in windows_BTCHW:
-            total_CHW += batch_BTCHW.to(total_CHW.device, torch.float64).sum(dim=(0, 1))
-            count += batch_BTCHW.shape[0] * batch_BTCHW.shape[1]
-        self.mean_CHW.copy_(total_CHW / max(count, 1))
+            total_CHW += batch_BTCHW.to(total_CHW.device, torch.float64).nansum(dim=(0, 1))
+            count_CHW += (~batch_BTCHW.isnan()).sum(dim=(0, 1)).to(total_CHW.device)
+        self.mean_CHW.copy_(total_CHW / count_CHW.clamp_min(1))
 
     def step(self, frame_BCHW: Tensor, state: None) -> tuple[Tensor, None]:
         """The mean frame, stretched to the size of the input where that differs."""

@@ -10,6 +10,7 @@ import torch
 
 from framecast.checkpoint import load
 from framecast.data import locate, open_data
+from framecast.data.scaling import scaling_of
 from framecast.data.windows import Dataset
 from framecast.models import build_model
 from framecast.models.forecaster import Forecaster, Task
@@ -105,5 +106,6 @@ def build_fresh(
     """A model with seeded fresh weights, built for the frames of a data set."""
     _, channels, height, width = data.train.shape_TCHW
     torch.manual_seed(config.seed)
-    task = Task(channels, height, width, data.config.past, data.config.future)
+    past, future, scaling = data.config.past, data.config.future, scaling_of(data.train)
+    task = Task(channels, height, width, past, future, scaling)
     return build_model(name, settings, task)

@@ -22,7 +22,7 @@ def read(path: Path, selection: Selection) -> Clip:
     """Read one sequence.
 
     Raises:
-        InputError: the file is no such array, or holds NaN.
+        InputError: the file is no such array, or holds infinite values.
     """
     array = load(path)
     if array.ndim == 3:
@@ -72,17 +72,21 @@ def to_values(array: NDArray[Any], source: Path) -> tuple[NDArray[Any], tuple[fl
     """The values as a `Clip` keeps them, and their range.
 
     uint8 stays, with the range 0 to 255. All else becomes float32 with the range 0 to 1 if the
-    values lie in it, else from their minimum to their maximum.
+    values lie in it, else from their minimum to their maximum. NaN marks a missing pixel.
 
     Raises:
-        InputError: a value is NaN, infinite or beyond float32.
+        InputError: a value is infinite or beyond float32, or none is known.
     """
     if array.dtype == np.uint8:
         return array, (0.0, 255.0)
     with np.errstate(invalid="ignore", over="ignore"):
-        low, high = float(np.float32(array.min())), float(np.float32(array.max()))
+        low = float(np.float32(np.fmin.reduce(array, axis=None)))
+        high = float(np.float32(np.fmax.reduce(array, axis=None)))
+    if np.isnan(low):
+        raise InputError(source, "holds no number but NaN", "give values with known pixels")
     if not np.isfinite(high - low):
-        raise InputError(source, "holds NaN or infinite values", "fill the missing pixels first")
+        fix = "write NaN for missing pixels"
+        raise InputError(source, "holds infinite values, or some beyond float32", fix)
     if low >= 0 and high <= 1:
         low, high = 0.0, 1.0
     return array.astype(np.float32, copy=False), (low, high if high > low else low + 1)

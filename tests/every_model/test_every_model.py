@@ -82,6 +82,21 @@ def test_every_parameter_learns(name):
 
 
 @every_model
+def test_missing_pixels_teach_nothing_and_spoil_nothing(name):
+    past, future = PAST.clone(), FUTURE.clone()
+    past[:, 1, :, 3:6, 4:9], future[:, 1:, :, 2:5] = torch.nan, torch.nan
+    model = build(name).train()
+    loss = model.loss(past, future, progress=0.0)
+    assert torch.isfinite(loss)
+    if loss.requires_grad:
+        loss.backward()
+        assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+    everything = model.loss(past.nan_to_num(0.5), future.nan_to_num(0.5), progress=0.0)
+    assert loss != everything  # filled with a number, missing pixels would teach it
+    assert rollout(model, past, 3).isfinite().all()
+
+
+@every_model
 @torch.no_grad()
 def test_looking_further_changes_nothing_nearer(name):
     model = build(name).eval()

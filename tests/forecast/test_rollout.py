@@ -300,9 +300,9 @@ def test_a_clip_of_two_channels_is_refused_by_name():
         forecast(Trend(), ramp_clip(9, shape=(2, 4, 4), source="flow.npy"), 2)
 
 
-def test_missing_pixels_are_refused():
+def test_nothing_known_is_refused():
     frames_THWC = np.full((6, 4, 4, 1), np.nan, np.float32)
-    with pytest.raises(InputError, match="NaN"):
+    with pytest.raises(InputError, match="array has no known pixel in the last 4 frames"):
         forecast(Trend(), Clip(frames_THWC), 2)
 
 

@@ -38,7 +38,8 @@ def test_the_folder_holds_what_is_promised(run: Path) -> None:
     assert config["data"]["canvas"] == [32, 32]
     assert config["train"]["steps"] == 12
     assert config["train"]["precision"] in ("fp32", "bf16")
-    assert config["task"] == {"channels": 1, "height": 32, "width": 32, "past": 3, "future": 3}
+    task = {"channels": 1, "height": 32, "width": 32, "past": 3, "future": 3}
+    assert config["task"] == task | {"scaling": None}  # pictures
     environment = json.loads((run / "environment.json").read_text())
     assert set(environment["data"]) == {"train", "validation", "test"}
     assert environment["versions"]["torch"] == torch.__version__

@@ -62,11 +62,11 @@ def test_the_range_is_that_of_the_whole_array(tmp_path):
     assert read(path, stop=2).value_range == (0, 23)
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e300])
+@pytest.mark.parametrize("bad", [np.inf, -np.inf, 1e300])
 def test_values_without_a_number_are_refused_by_name(tmp_path, bad):
     array = np.zeros((4, 3, 2))
     array[2, 1, 0] = bad
-    with pytest.raises(InputError, match=r"array.npy holds NaN or infinite values"):
+    with pytest.raises(InputError, match=r"array.npy holds infinite values"):
         read(saved(tmp_path, array))
 
 

@@ -6,11 +6,13 @@ an encoder and a forecaster; no peepholes; the forget gate starts open. As in th
 cut into patches, and a 1×1 convolution reads the hidden maps of all layers. With `motion` that
 convolution also says how each patch of the last frame moves on (Finn, Goodfellow and Levine,
 NeurIPS 2016, arXiv:1605.07157: dynamic neural advection, here with one kernel per patch), and what
-it draws is added: shapes need not be learnt before their motion.
+it draws is added: shapes need not be learnt before their motion. Where most stands still, as
+before a fixed camera, a fresh model repeats the last frame (`calibrate`).
 Shapes: B batch, T frames, C channels, P = C × patch² pixels of a patch, D hidden channels,
 H height, W width, X = T × B, K displacements.
 """
 
+from collections.abc import Iterable
 from typing import ClassVar, Literal, Self
 
 import torch
@@ -21,11 +23,13 @@ from torch import Tensor, nn
 from framecast.layers.conv_lstm import ConvLSTMLayer
 from framecast.layers.gates import Gates, Norm
 from framecast.layers.motion import move
+from framecast.missing import filled
 from framecast.models.forecaster import Recurrent, RecurrentConfig, State, Task
 
 MOTION_STEP = (
     2  # pixels between displacements: those between are weighted means of their neighbours
 )
+SURE = 5.0  # logit of staying in a model that starts from the last frame; LOG.md has the experiment
 
 
 class ConvLSTMConfig(RecurrentConfig):
@@ -77,9 +81,24 @@ class ConvLSTM(Recurrent):
             )
         )
         self.pixels = pixels
-        kernel = (2 * (config.motion // MOTION_STEP) + 1) ** 2
-        moving = kernel + 1 if config.motion else 0
+        self.displacements = (2 * (config.motion // MOTION_STEP) + 1) ** 2
+        moving = self.displacements + 1 if config.motion else 0
         self.head = nn.Conv2d(sum(config.hidden), pixels + moving, 1)
+
+    def calibrate(self, windows_BTCHW: Iterable[Tensor]) -> None:
+        """Start from the last frame where that is nearer to the next one than the mean frame is."""
+        if not self.config.motion or self.config.output == "sigmoid":
+            return
+        window_BTCHW = filled(next(iter(windows_BTCHW)))
+        step = (window_BTCHW[:, 1:] - window_BTCHW[:, :-1]).square().mean()
+        if step >= (window_BTCHW - window_BTCHW.mean(dim=(0, 1))).square().mean():
+            return
+        stay = self.pixels + 1 + self.displacements // 2
+        with torch.no_grad():
+            for parameter in self.head.parameters():
+                parameter.mul_(0.1)
+            bias: Tensor = self.head.bias  # type: ignore[assignment]  # there is one
+            bias[[self.pixels, stay]] = SURE
 
     def next_frames(self, frames_BTCHW: Tensor, state: State = None) -> tuple[Tensor, State]:
         """Read all frames layer by layer, so that each layer sees them in one convolution."""

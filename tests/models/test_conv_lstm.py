@@ -37,3 +37,19 @@ def test_parameters_are_those_of_the_equations() -> None:
 def test_odd_motion_is_refused() -> None:
     with pytest.raises(InputError, match=r"model\.motion is 3"):
         build_model("conv_lstm", {"motion": 3})
+
+
+def test_before_a_fixed_camera_a_fresh_model_repeats_the_last_frame() -> None:
+    model, moving = build_model("conv_lstm", {"hidden": 4}), torch.rand(3, 6, 1, 16, 16)
+    noise = torch.rand(3, 1, 1, 16, 16).expand(-1, 6, -1, -1, -1)  # the scene differs by window
+    fresh = {key: value.clone() for key, value in model.state_dict().items()}
+    model.calibrate(iter([moving]))
+    assert all(torch.equal(fresh[key], value) for key, value in model.state_dict().items())
+    still = noise + 0.01 * moving
+    still[0, 2, 0, 3, 4] = torch.nan  # a missing pixel spoils nothing
+    model.calibrate(iter([still]))
+    with torch.no_grad():
+        future = model(noise[:, :3], 2)
+    # Pure noise is the hardest case: what little moves in from beside a pixel has nothing of it.
+    assert (future - noise[:, :2]).abs().mean() < 0.1
+    assert (moving[:, :2] - noise[:, :2]).abs().mean() > 0.3

@@ -19,7 +19,7 @@ from framecast.train.processes import Processes
 
 TASK = Task(1, 32, 32, past=3, future=3)
 DATA = {"past": 3, "future": 3, "canvas": 32, "digits": 1, "validation": 8, "epoch": 64}
-MODEL = {"hidden": (8,), "kernel": (3,)}
+MODEL = {"hidden": (8,), "kernel": (3,), "motion": 0}
 
 
 def run(config: TrainConfig, **model: object) -> tuple[list, torch.nn.Module]:

@@ -5,7 +5,10 @@ Shapes: B batch, M past frames, N future frames, T any frames, C channels, H hei
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
+from functools import partial
 from itertools import chain, islice
+from weakref import WeakKeyDictionary
 
 import torch
 import torch.nn.functional as F
@@ -13,8 +16,11 @@ from torch import Tensor
 
 from framecast.errors import InputError
 from framecast.layers.gathered import Prepared, constant_weights
+from framecast.layers.graphs import Recordings, recordable
 from framecast.missing import filled
 from framecast.models.forecaster import Direct, Forecaster
+
+_recordings: WeakKeyDictionary[Forecaster, dict[str, Recordings]] = WeakKeyDictionary()
 
 
 def rollout(model: Forecaster, past_BMCHW: Tensor, horizon: int, *, clip: bool = True) -> Tensor:
@@ -51,7 +57,7 @@ def rollout(model: Forecaster, past_BMCHW: Tensor, horizon: int, *, clip: bool =
 def futures(model: Forecaster, past_BMCHW: Tensor) -> Iterator[Tensor]:
     """Yield frame_BCHW after frame_BCHW, for ever, in the form of the past."""
     reads = model.task.past if isinstance(model, Direct) else past_BMCHW.shape[1]
-    for frame_BCHW in model.frames(enter(model, past_BMCHW[:, -reads:])):
+    for frame_BCHW in recorded(model, past_BMCHW).frames(enter(model, past_BMCHW[:, -reads:])):
         yield leave(frame_BCHW, like=past_BMCHW)
 
 
@@ -88,6 +94,24 @@ def _home(model: Forecaster, default: Tensor) -> Tensor:
     """A tensor on the device and of the type of the model's weights, if it has any."""
     tensors = chain(model.parameters(), model.buffers())
     return next((tensor for tensor in tensors if tensor.is_floating_point()), default)
+
+
+def recorded(model: Forecaster, past: Tensor) -> Forecaster:
+    """The model with the same weights; on a GPU what it does again and again is recorded.
+
+    Args:
+        model: within `inference`.
+        past: what it is to read; says where a model without weights computes.
+    """
+    if not recordable(_home(model, default=past).device):
+        return model
+    parts = ("window",) if isinstance(model, Direct) else ("step", "next_frames")
+    recordings = _recordings.setdefault(model, {part: Recordings() for part in parts})
+    twin = copy(model)  # not deep: it shares all that it holds
+    for part, kept in recordings.items():
+        kept.renew(model)
+        setattr(twin, part, partial(kept, getattr(model, part)))
+    return twin
 
 
 @contextmanager

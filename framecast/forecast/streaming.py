@@ -16,6 +16,7 @@ from framecast.forecast.inference import (
     enter,
     inference,
     leave,
+    recorded,
     rollout,
 )
 from framecast.layers.gathered import Prepared
@@ -61,8 +62,10 @@ def _stream_recurrent(
         known_B1CHW = filled(known_B1CHW, last_BCHW)
         last_BCHW = known_B1CHW[:, 0]
         with inference(model, weights):
-            next_BCHW, state = model.step(enter(model, known_B1CHW)[:, 0], state)
-            ahead = islice(model.run_on(next_BCHW, state), horizon)
+            reader = recorded(model, known_B1CHW)
+            assert isinstance(reader, Recurrent)
+            next_BCHW, state = reader.step(enter(model, known_B1CHW)[:, 0], state)
+            ahead = islice(reader.run_on(next_BCHW, state), horizon)
             future_BNCHW = torch.stack([leave(frame, like=known_B1CHW) for frame in ahead], dim=1)
         yield future_BNCHW.clamp(0, 1)
 

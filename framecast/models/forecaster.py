@@ -85,10 +85,12 @@ class Forecaster(nn.Module):
         with constant_weights():
             return torch.stack([*islice(self.frames(past_BMCHW), horizon)], dim=1)
 
-    def loss(self, past_BMCHW: Tensor, future_BNCHW: Tensor, progress: float) -> Tensor:
+    def loss(self, past_BMCHW: Tensor, future_BNCHW: Tensor, progress: float | Tensor) -> Tensor:
         """What training minimises; `progress` runs from 0 to 1 over the whole training.
 
         NaN marks missing pixels. `filled` frames go into the model, and `error` takes them as are.
+        On a GPU progress is a tensor at times: compute with it, but base no decision in Python on
+        it.
         """
         return self.error(self(filled(past_BMCHW), future_BNCHW.shape[1]), future_BNCHW)
 
@@ -145,14 +147,14 @@ class Recurrent(Forecaster):
             yield frame_BCHW
             frame_BCHW, state = self.step(frame_BCHW, state)
 
-    def loss(self, past_BMCHW: Tensor, future_BNCHW: Tensor, progress: float) -> Tensor:
+    def loss(self, past_BMCHW: Tensor, future_BNCHW: Tensor, progress: float | Tensor) -> Tensor:
         """Next-frame error over past and future, with scheduled sampling in the future.
 
         Scheduled sampling (Bengio et al., NeurIPS 2015, arXiv:1506.03099): each future input is the
         true frame with a probability that falls linearly from 1 to 0, else the model's own output.
         """
         until = self.config.teacher_forcing
-        probability = max(0.0, 1 - progress / until) if until > 0 else 0.0
+        probability = 1 - progress / until if until > 0 else 0.0  # below 0: never
         known_BMCHW = filled(past_BMCHW)
         given_BTCHW = filled(future_BNCHW[:, :-1], known_BMCHW[:, -1])
         true_BT = _uniform(given_BTCHW) < probability

@@ -183,7 +183,7 @@ class KerasConvLSTM(Recurrent):
         next_B1CHW, state = self.next_frames(frame_BCHW[:, None], state)
         return next_B1CHW[:, 0], state
 
-    def loss(self, past_BMCHW: Tensor, future_BNCHW: Tensor, progress: float) -> Tensor:
+    def loss(self, past_BMCHW: Tensor, future_BNCHW: Tensor, progress: float | Tensor) -> Tensor:
         """The tutorial's: error of frames 1 … T-1 forecast from the true frames 0 … T-2.
 
         Every input is a true frame, however far training has come: `progress` plays no part.

@@ -20,6 +20,7 @@ from framecast.forecast import rollout
 from framecast.metrics import METRICS
 from framecast.models.forecaster import Forecaster, Recurrent
 from framecast.train.config import TrainConfig
+from framecast.train.graphs import Gradients
 from framecast.train.memory import freed_memory_kept
 from framecast.train.optimizer import build_optimizer
 from framecast.train.precision import settle_precision
@@ -77,7 +78,7 @@ class Objective(nn.Module):
         super().__init__()
         self.model, self.mixed = model, mixed
 
-    def forward(self, past_BMCHW: Tensor, future_BNCHW: Tensor, progress: float) -> Tensor:
+    def forward(self, past_BMCHW: Tensor, future_BNCHW: Tensor, progress: float | Tensor) -> Tensor:
         """Loss of one batch."""
         with torch.autocast(past_BMCHW.device.type, torch.bfloat16, enabled=self.mixed):
             return self.model.loss(past_BMCHW, future_BNCHW, progress)
@@ -94,6 +95,7 @@ class Trainer:
         self.objective: nn.Module = Objective(self.model, mixed=config.precision == "bf16")
         if processes.size > 1:
             self.objective = DistributedDataParallel(self.objective)
+        self.gradients = Gradients(self.objective)
         self.grow = _grow(model, config)
         self.optimizer = build_optimizer(self.model, config)
         self.sampler = Sampler(data.train, config.batch, config.seed)
@@ -117,18 +119,16 @@ class Trainer:
         rate = learning_rate(self.config, progress) * self.patience.factor
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        self.optimizer.zero_grad()
-        loss = self.objective(
+        loss = self.gradients(
             window_BTCHW[:, now - past : now], window_BTCHW[:, now : now + future], progress
         )
-        loss.backward()
         limit = self.config.clip_norm or float("inf")
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), limit)
         if self._usable(norm):
             self.optimizer.step()
             if self.average:
                 self.average.update_parameters(self.model)
-        return loss.detach(), rate
+        return loss, rate
 
     def lengths(self, progress: float) -> tuple[int, int]:
         """Past and future frames of the windows at this point.

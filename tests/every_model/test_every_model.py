@@ -128,6 +128,21 @@ def test_frame_by_frame_says_the_same_as_all_at_once(name):
 
 
 @every_model
+def test_recorded_forecasts_are_the_plain_ones(name, recorder, monkeypatch):
+    model = build(name)
+    pasts = [PAST, PAST[:1, 1:], PAST.flip(1)]
+    calls = [(past, horizon) for past in pasts for horizon in (1, 6, 9)]
+    recorded = [rollout(model, *call) for call in 4 * calls]
+    assert recorder
+    streamed = [*stream(model, movie(12).unbind(1), horizon=3)]
+    monkeypatch.setattr("framecast.layers.graphs.RECORDERS", {})
+    for again, call in zip(recorded, 4 * calls, strict=True):
+        assert torch.equal(again, rollout(model, *call))
+    for again, future in zip(streamed, stream(model, movie(12).unbind(1), horizon=3), strict=True):
+        assert torch.equal(again, future)
+
+
+@every_model
 def test_every_model_passes_the_probes(name):
     assert [verdict for verdict in check(build(name)) if not verdict.passed] == []
 

@@ -3,9 +3,10 @@
 Shapes: B batch, T = past + future frames, C channels, H height, W width.
 """
 
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
@@ -38,6 +39,22 @@ class Windows(Protocol):
     def fingerprint(self) -> str:
         """A hash that changes when the data change, kept with the weights."""
         ...
+
+
+@runtime_checkable
+class DrawnWindows(Protocol):
+    """Windows that can be drawn on any device, which is more than to be copied there."""
+
+    def batch_on(self, index_B: NDArray[np.int64], device: torch.device) -> Tensor:
+        """What `batch` gives, to the last bit, on that device."""
+        ...
+
+
+def batch_on(windows: Windows, index_B: NDArray[np.int64], device: torch.device) -> Tensor:
+    """The windows of these indices on a device: window_BTCHW, float32 in [0, 1]."""
+    if isinstance(windows, DrawnWindows):
+        return windows.batch_on(index_B, device)
+    return windows.batch(index_B).to(device)
 
 
 class DataConfig(Settings):

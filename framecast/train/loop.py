@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from framecast.data.windows import Dataset, Windows
+from framecast.data.windows import Dataset, Windows, batch_on
 from framecast.errors import InputError
 from framecast.forecast import rollout
 from framecast.metrics import METRICS
@@ -113,7 +113,7 @@ class Trainer:
     def step(self, step: int, progress: float) -> tuple[Tensor, float]:
         """Update the weights once. Returns the loss and the learning rate."""
         index_B = self.processes.share(torch.from_numpy(self.sampler.indices(step)))
-        window_BTCHW = self.data.train.batch(index_B.numpy()).to(self.processes.device)
+        window_BTCHW = batch_on(self.data.train, index_B.numpy(), self.processes.device)
         past, future = self.lengths(progress)
         now = self.model.task.past
         rate = learning_rate(self.config, progress) * self.patience.factor

@@ -11,6 +11,7 @@ import torch
 
 from framecast.data.drawn_digits import drawn_digits
 from framecast.data.moving_digits import MovingDigits, MovingDigitsConfig, draw_lots, fly, render
+from framecast.data.windows import batch_on
 from framecast.errors import InputError
 
 SPLITS = ("train", "validation", "test")
@@ -89,6 +90,47 @@ def test_render_equals_drawing_one_by_one():
         under = expected[b, t, y : y + 28, x : x + 28]
         np.maximum(under, digits_BKHW[b, k], out=under)
     np.testing.assert_array_equal(render(digits_BKHW, corner_2BTK, (height, width)), expected)
+
+
+def drawn_as_on_a_device(windows, index_B):
+    """What a GPU is asked for, on the CPU."""
+    return windows._draw_on(index_B, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(("digits", "canvas"), [(1, "28,28"), (2, "64,64"), (4, "30,44"), (3, 96)])
+def test_a_device_draws_the_same_pixels(split, seed, digits, canvas):
+    settings = {"seed": seed, "digits": digits, "canvas": canvas, "validation": 64, "test": 64}
+    windows = getattr(moving_digits(past=10, future=10, **settings), split)
+    index_B = np.array([5, 63, 0, 17, 17])
+    assert torch.equal(drawn_as_on_a_device(windows, index_B), windows.batch(index_B))
+
+
+def test_a_device_would_show_one_pixel_off():
+    """The control of the test above."""
+    windows = moving_digits().train
+    wrong = moving_digits().train
+    wrong.digits_PHW = np.roll(windows.digits_PHW, 1, axis=2)
+    index_B = np.arange(3)
+    assert not torch.equal(drawn_as_on_a_device(wrong, index_B), windows.batch(index_B))
+
+
+def test_no_window_on_a_device():
+    windows = moving_digits().train
+    assert drawn_as_on_a_device(windows, np.arange(0)).shape == windows.batch(np.arange(0)).shape
+
+
+def test_windows_that_are_not_drawn_are_copied():
+    windows = moving_digits(root=None).validation
+    index_B, cpu = np.arange(3), torch.device("cpu")
+
+    class Kept:
+        def batch(self, index_B):
+            return windows.batch(index_B) / 2
+
+    assert torch.equal(batch_on(Kept(), index_B, cpu), windows.batch(index_B) / 2)
+    assert torch.equal(batch_on(windows, index_B, cpu), windows.batch(index_B))
 
 
 @pytest.mark.parametrize("split", SPLITS)

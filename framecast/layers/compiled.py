@@ -69,7 +69,8 @@ def _load(compiler: str, source: Path, options: tuple[tuple[str, float], ...]) -
     macros = [f"-D{name}={value}" for name, value in options]
     machine = platform.machine(), processor()  # the same home may serve several
     version = subprocess.run([compiler, "--version"], capture_output=True, timeout=LIMIT).stdout
-    recipe = [source.read_bytes(), version, *map(str.encode, [*FLAGS, *macros, *machine])]
+    texts = [path.read_bytes() for path in (source, *sorted(source.parent.glob("*.h")))]
+    recipe = [*texts, version, *map(str.encode, [*FLAGS, *macros, *machine])]
     name = f"{source.stem}-{hashlib.sha256(b'|'.join(recipe)).hexdigest()[:20]}.so"
     path = cache_folder() / name
     if not path.exists():

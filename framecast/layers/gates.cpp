@@ -10,6 +10,8 @@
 // RELU      activation of candidate and cell: 1 relu, 0 tanh
 // SLOPE     of a gate that is linear between 0 and 1; 0 for the sigmoid
 // NORM      1: each gate of each sequence has mean 0 and variance 1 before scale and shift
+// EPSILON   of the norm, added to the variance
+// CHUNK     positions whose sums over channels one thread gathers
 // PEEPHOLE  1: input and forget gate see the cell before, the output gate the cell after
 
 #include <cstdint>
@@ -22,8 +24,6 @@ using Index = int64_t;
 
 namespace {
 
-const float EPSILON = 1e-5f;
-const Index CHUNK = 64;            // positions whose sums over channels one thread gathers
 const Index PARALLEL_FROM = 16384;  // elements below which a second thread costs more than it saves
 
 struct bf16 {
@@ -193,7 +193,7 @@ void measure(T* sums, const T* recurrent, float* mean, float* rate, const Shape&
             squares += sum;
         }
         mean[block] = centre;
-        rate[block] = 1.0f / __builtin_sqrtf(float(squares / double(rows * n)) + EPSILON);
+        rate[block] = 1.0f / __builtin_sqrtf(float(squares / double(rows * n)) + float(EPSILON));
     }
 }
 

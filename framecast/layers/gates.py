@@ -25,8 +25,8 @@ Norm = Literal["none", "layer", "group"]
 Order = Literal["ifog", "ifgo"]
 
 SLOPES: dict[Gate, float] = {"sigmoid": 0.0, "hard_sigmoid": 1 / 6, "hard_sigmoid_keras2": 0.2}
-EPSILON = 1e-5  # of the norm; in gates.cpp too
-CHUNK = 64  # positions; in gates.cpp too
+EPSILON = 1e-5  # of the norm
+CHUNK = 64  # positions whose sums over channels one thread gathers
 
 
 class Parameters(NamedTuple):
@@ -118,6 +118,8 @@ class Gates:
             "RELU": int(self.activation == "relu"),
             "SLOPE": SLOPES[self.gate],
             "NORM": int(self.norm == "group"),
+            "EPSILON": EPSILON,
+            "CHUNK": CHUNK,
             "PEEPHOLE": int(self.peephole),
             "SHOW": self.order.index("o"),
             "CANDIDATE": self.order.index("g"),

@@ -6,9 +6,8 @@
 
 #include <cstdint>
 #include <cstring>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
+
+#include "threads.h"
 
 using Index = int64_t;
 
@@ -22,14 +21,6 @@ struct Shape {
     Index padded() const { return width + 2 * reach(); }
     Index scratch() const { return padded() + 2 * width; }
 };
-
-int thread() {
-#ifdef _OPENMP
-    return omp_get_thread_num();
-#else
-    return 0;
-#endif
-}
 
 // A row of pixels between zeros; zeros alone where it lies outside.
 void pad(const float* image, Index y, const Shape& s, float* row) {

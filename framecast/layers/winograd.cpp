@@ -7,14 +7,15 @@
 // points are 0, ±√½, ±√2 and infinity: with the usual 0, ±1, ±2 errors are four times as large (LOG.md).
 // winograd.py compiles this file, transforms the weights and calls the functions at its end.
 //
-// B images, H rows, W columns, C channels in, G channels out; all channels last, C and G multiples of 16.
+// B images, H rows, W columns, C channels in, G channels out; all channels last, C and G multiples of PANEL.
 // Stride 1, and zeros around the image, so that it keeps its size.
+//
+// PANEL     channels out that are computed together
 
 #include <cstdint>
 #include <cstring>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
+
+#include "threads.h"
 
 using Index = int64_t;
 
@@ -27,7 +28,7 @@ constexpr int LANES = 8, ROWS = 6;
 #else
 constexpr int LANES = 4, ROWS = 4;
 #endif
-constexpr int PANEL = 16, VECTORS = PANEL / LANES;  // channels out that are computed together
+constexpr int VECTORS = PANEL / LANES;
 constexpr int POINTS = 36;
 constexpr Index TILES = 24;     // that a thread transforms together, forward
 constexpr Index TILES_BACK = 48;  // likewise for the weight gradient
@@ -38,14 +39,6 @@ typedef float loose __attribute__((vector_size(4 * LANES), aligned(4)));
 
 inline vec load(const float* at) { return *(const loose*)at; }
 inline void store(float* at, vec x) { *(loose*)at = x; }
-
-int thread() {
-#ifdef _OPENMP
-    return omp_get_thread_num();
-#else
-    return 0;
-#endif
-}
 
 struct Image {
     Index batch, height, width, side;  // side: of the square of outputs of a tile

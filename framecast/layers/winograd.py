@@ -17,7 +17,7 @@ from framecast.layers.compiled import Library, call, compiled
 
 POINTS = (0.0, 0.5**0.5, -(0.5**0.5), 2**0.5, -(2**0.5))  # and infinity
 COUNT = (len(POINTS) + 1) ** 2
-PANEL = 16  # channels; in winograd.cpp too
+PANEL = 16  # channels out that are computed together
 
 
 def suits(weight_GCHW: Tensor) -> bool:
@@ -28,7 +28,7 @@ def suits(weight_GCHW: Tensor) -> bool:
 
 def library() -> Library | None:
     """The compiled functions; None where they cannot be compiled."""
-    return compiled("winograd.cpp", ())
+    return compiled("winograd.cpp", (("PANEL", PANEL),))
 
 
 def transform(weight_GCHW: Tensor) -> Tensor:

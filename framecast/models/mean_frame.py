@@ -7,12 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from framecast.models.forecaster import ForecasterConfig, Recurrent, Task
+from framecast.models.forecaster import Forecaster, ForecasterConfig, Recurrent, Task
 
 
 class MeanFrame(Recurrent):
     """Forecast the mean of all training frames, whatever was seen."""
 
+    Config = ForecasterConfig
+    loss = Forecaster.loss  # nothing learns, so no true frame is read in place of a forecast one
     paper: ClassVar[str] = "baseline: the mean of all training frames"
 
     def __init__(self, config: ForecasterConfig, task: Task) -> None:

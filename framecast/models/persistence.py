@@ -4,12 +4,14 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from framecast.models.forecaster import Recurrent
+from framecast.models.forecaster import Forecaster, ForecasterConfig, Recurrent
 
 
 class Persistence(Recurrent):
     """Repeat the last frame."""
 
+    Config = ForecasterConfig
+    loss = Forecaster.loss  # nothing learns, so no true frame is read in place of a forecast one
     paper: ClassVar[str] = "baseline: the last frame, repeated"
 
     def step(self, frame_BCHW: Tensor, state: None) -> tuple[Tensor, None]:

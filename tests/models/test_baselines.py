@@ -83,6 +83,16 @@ def test_an_unknown_model_is_refused_with_the_nearest_name(name, fix):
         build_model(name)
 
 
-def test_a_baseline_has_no_settings_but_the_loss():
-    with pytest.raises(InputError, match=r"model\.hidden is not a setting"):
-        build_model("persistence", {"hidden": 3})
+@pytest.mark.parametrize("name", ["persistence", "mean_frame"])
+@pytest.mark.parametrize("setting", ["hidden", "teacher_forcing", "past_weight", "memory"])
+def test_a_baseline_has_no_settings_but_the_loss(name, setting):
+    with pytest.raises(InputError, match=rf"model\.{setting} is not a setting: choose from loss"):
+        build_model(name, {setting: 3})
+
+
+@pytest.mark.parametrize("name", ["persistence", "mean_frame"])
+def test_the_loss_of_a_baseline_is_that_of_its_forecast(name):
+    model = build_model(name, {"loss": "mae"}, TASK)
+    past, future = torch.rand(2, 3, 2, 6, 4), torch.rand(2, 2, 2, 6, 4)
+    expected = (model(past, 2) - future).abs().mean()
+    torch.testing.assert_close(model.loss(past, future, 0.0), expected)

@@ -95,6 +95,16 @@ class Stack:
         side = self.frame // self.patch
         return Conv(batch * frames, sum(self.hidden), self.patch**2, 1, side, side)
 
+    def convs(self, batch: int, *, training: bool) -> Iterator[Conv]:
+        """Of the model that feeds its own frames back: a training step, or a forecast."""
+        shapes, alone = [*self.shapes()], self.future - 1
+        for shape in shapes:
+            if training:
+                yield from shape.training(batch, self.known, alone, first=shape is shapes[0])
+            else:
+                yield from shape.forward(batch, self.known, alone)
+        yield from [self.head(batch, self.read if training else self.future)] * (1 + 2 * training)
+
 
 S = Stack("ConvLSTM-S (4 × 128, 5×5, patch 4)", (128,) * 4, 5, 4, 16, (1, 16))
 STACKS = (
@@ -157,21 +167,16 @@ def _known(stack: Stack, device: str) -> Iterator[Work]:
 
 def _free(stack: Stack, device: str) -> Iterator[Work]:
     ours, plain = _twins(stack.our_model(), stack.plain_model(), device)
-    known, alone, shapes = stack.known, stack.future - 1, [*stack.shapes()]
-    span = f"{known} → {stack.future}"
+    span = f"{stack.known} → {stack.future}"
     batch = stack.train_batch
     name = f"{stack.name}: model, train step {span}, batch {batch}"
-    convs = [shape.training(batch, known, alone, first=shape is shapes[0]) for shape in shapes]
-    heads = [stack.head(batch, stack.read)] * 3
     call: Call = partial(_train, loss=_free_loss(stack, batch, device))
-    yield Work(name, ours, plain, call, [*chain(*convs), *heads], batch)
+    yield Work(name, ours, plain, call, [*stack.convs(batch, training=True)], batch)
     for batch in stack.batches:
         name = f"{stack.name}: model, forecast {span}, batch {batch}"
-        convs = [shape.forward(batch, known, alone) for shape in shapes]
-        heads = [stack.head(batch, stack.future)]
-        past_BMCHW = _frames(stack, batch, known, device)
+        past_BMCHW = _frames(stack, batch, stack.known, device)
         call = inside(partial(forecast, past_BMCHW=past_BMCHW, horizon=stack.future))
-        yield Work(name, ours, plain, call, [*chain(*convs), *heads], batch)
+        yield Work(name, ours, plain, call, [*stack.convs(batch, training=False)], batch)
 
 
 def _twins(ours: nn.Module, plain: nn.Module, device: str) -> tuple[nn.Module, nn.Module]:

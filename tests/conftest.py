@@ -59,5 +59,5 @@ def recorder(monkeypatch):
         made.append(outputs)
         return replay, outputs
 
-    monkeypatch.setitem(graphs.RECORDERS, "cpu", lambda: record)
+    monkeypatch.setitem(graphs.RECORDERS, "cpu", lambda device: record)
     return made

@@ -28,29 +28,57 @@ PAYS = WARM_UP + 2  # the call of a shape that is recorded
 log = logging.getLogger("framecast")
 
 
-def cuda_recorder() -> Recorder:
+def cuda_recorder(device: torch.device) -> Recorder:
     """Record what a function launches; its recordings share the memory for what lies between."""
     pool = torch.cuda.graph_pool_handle()
 
     def record(call: Callable[[], Tree]) -> tuple[Callable[[], object], Tree]:
-        aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):
-            for _ in range(WARM_UP):
-                call()
-        torch.cuda.current_stream().wait_stream(aside)
-        # What autocast keeps would be missing in the recording, or stay after it.
-        torch.clear_autocast_cache()
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=pool, stream=aside, capture_error_mode="thread_local"):
-            outputs = call()
-        torch.clear_autocast_cache()
+        with torch.cuda.device(device):
+            aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            aside.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(aside):
+                for _ in range(WARM_UP):
+                    call()
+            torch.cuda.current_stream().wait_stream(aside)
+            graph = torch.cuda.CUDAGraph()
+            with (
+                _generator_usable(torch.cuda.current_device()),
+                _nothing_kept_by_autocast(),
+                torch.cuda.graph(graph, pool, aside, capture_error_mode="thread_local"),
+            ):
+                outputs = call()
         return graph.replay, outputs
 
     return record
 
 
-RECORDERS: dict[str, Callable[[], Recorder]] = {"cuda": cuda_recorder}
+@contextmanager
+def _generator_usable(device: int) -> Iterator[None]:
+    """After a recording that failed, torch's generator and its allocator believe in it for ever.
+
+    The one gets its state from before. For the other's sake nothing is recorded any more.
+    """
+    generator = torch.cuda.default_generators[device]
+    before = generator.clone_state()
+    try:
+        yield
+    except Exception:
+        generator.graphsafe_set_state(before)
+        RECORDERS.pop("cuda", None)
+        raise
+
+
+@contextmanager
+def _nothing_kept_by_autocast() -> Iterator[None]:
+    """Casts of weights that were made before would be missing in a recording, or stay after it."""
+    torch.clear_autocast_cache()
+    try:
+        yield
+    finally:
+        torch.clear_autocast_cache()
+
+
+RECORDERS: dict[str, Callable[[torch.device], Recorder]] = {"cuda": cuda_recorder}
 
 
 def recordable(device: torch.device) -> bool:
@@ -118,7 +146,7 @@ class Recordings:
         places = [weight.data_ptr() for weight in (*module.parameters(), *self._buffers)]
         if places != self._places:
             self._known.clear()
-            self._places = places
+            self._places, self._recorder = places, None
 
     def __call__(self, function: Callable[..., Tree], *inputs: Tree) -> Tree:
         """What the function gives.
@@ -151,7 +179,7 @@ class Recordings:
     def _record(
         self, function: Callable[..., Tree], inputs: Tree, device: torch.device
     ) -> Recording | None:
-        self._recorder = self._recorder or RECORDERS[device.type]()
+        self._recorder = self._recorder or RECORDERS[device.type](device)
         try:
             with _unchanged(self._buffers, device):
                 return Recording(self._recorder, function, inputs, device)

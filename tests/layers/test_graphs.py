@@ -1,6 +1,7 @@
 """Recordings, with a stand-in for CUDA graphs: what is kept, when, and what is never mixed."""
 
 import threading
+from unittest import mock
 
 import pytest
 import torch
@@ -150,7 +151,7 @@ def test_what_cannot_be_recorded_is_run_plainly(monkeypatch, caplog, error):
         call()
         raise error
 
-    monkeypatch.setitem(graphs.RECORDERS, "cpu", lambda: record)
+    monkeypatch.setitem(graphs.RECORDERS, "cpu", lambda device: record)
     counter, x = Counter(), torch.ones(2)
     kept = recordings(counter)
     for call in range(1, 2 * PAYS):
@@ -193,3 +194,37 @@ def test_the_user_decides(monkeypatch, recorder):
 
 def test_a_cpu_has_no_recorder():
     assert not graphs.recordable(CPU)
+
+
+@pytest.fixture
+def cuda(monkeypatch):
+    """What `cuda_recorder` asks of torch, in order; there is no GPU behind it."""
+    asked = mock.MagicMock()
+    asked.graph.return_value.__exit__.return_value = False
+    asked.default_generators = [asked.generator]
+    asked.current_device.return_value = 0
+    for name in ("graph_pool_handle", "device", "Stream", "stream", "current_stream", "graph",
+                 "CUDAGraph", "current_device", "default_generators"):  # fmt: skip
+        monkeypatch.setattr(torch.cuda, name, getattr(asked, name))
+    monkeypatch.setitem(graphs.RECORDERS, "cuda", graphs.cuda_recorder)
+    return asked
+
+
+def test_a_function_is_warmed_up_aside_and_recorded_once(cuda):
+    calls = []
+    replay, outputs = graphs.cuda_recorder(torch.device("cuda", 1))(lambda: calls.append(1) or 7)
+    assert outputs == 7
+    assert len(calls) == graphs.WARM_UP + 1
+    assert replay is cuda.CUDAGraph.return_value.replay
+    cuda.device.assert_called_with(torch.device("cuda", 1))
+    cuda.generator.graphsafe_set_state.assert_not_called()
+    assert "cuda" in graphs.RECORDERS
+
+
+def test_after_a_failed_recording_the_generator_works_and_nothing_is_recorded(cuda):
+    cuda.graph.return_value.__exit__.side_effect = RuntimeError("operation failed")
+    with pytest.raises(RuntimeError, match="operation failed"):
+        graphs.cuda_recorder(torch.device("cuda", 0))(lambda: None)
+    before = cuda.generator.clone_state.return_value
+    cuda.generator.graphsafe_set_state.assert_called_once_with(before)
+    assert "cuda" not in graphs.RECORDERS

@@ -82,7 +82,7 @@ class DigitWindows:
         if config.root is not None:
             find_mnist(config.root, split)
         self.config, self.split = config, split
-        self._there: Tensor | None = None  # the digits, on the device where they were drawn last
+        self._there: tuple[torch.device, Tensor] | None = None  # the digits, where drawn last
 
     def __len__(self) -> int:
         return {
@@ -129,13 +129,13 @@ class DigitWindows:
 
     def _draw_on(self, index_B: NDArray[np.int64], device: torch.device) -> Tensor:
         digit_BK, corner_2BTK = self._plan(index_B)
-        if self._there is None or self._there.device != device:
-            self._there = torch.from_numpy(self.digits_PHW.copy()).to(device)
-        digits_BKHW = self._there[torch.from_numpy(digit_BK).to(device)]
+        if self._there is None or self._there[0] != device:
+            self._there = device, torch.from_numpy(self.digits_PHW.copy()).to(device)
+        digits_BKHW = self._there[1][torch.from_numpy(digit_BK).to(device)]
         corner = torch.from_numpy(corner_2BTK.astype(np.int16)).to(device).long()
         frames_BTHW = render_torch(digits_BKHW, corner, self.config.canvas)
         # A tensor: by a number, a GPU would multiply with its rounded inverse.
-        return frames_BTHW[:, :, None].float().div_(torch.tensor(255.0, device=device))
+        return frames_BTHW[:, :, None].float().div_(torch.full((), 255.0, device=device))
 
     def _plan(self, index_B: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Which digits the sequences have, digit_BK, and where they are, corner_2BTK in pixels."""

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 from torch import Tensor
 
-from framecast.clip import Clip, Scaling, Transform, to_tensor
+from framecast.clip import Scaling, Transform, to_tensor
+from framecast.data.film import Film, Footage, in_memory
 from framecast.data.windows import DataConfig
 from framecast.errors import InputError
 
 SHARE = 0.1  # of the clips, or of the time, for validation and as much for test
+POOL = 2**28  # bytes of frames whose windows are shuffled together when they lie on disk
 
 
 class ClipsConfig(DataConfig):
@@ -70,7 +72,7 @@ class ClipWindows:
         stride: frames from the start of one window to the start of the next.
     """
 
-    def __init__(self, clips: Sequence[Clip], length: int, stride: int = 1) -> None:
+    def __init__(self, clips: Sequence[Footage], length: int, stride: int = 1) -> None:
         assert len({(clip.size, clip.channels) for clip in clips}) == 1, "clips differ in shape"
         assert all(len(clip) >= length for clip in clips), "a clip is shorter than a window"
         self.clips, self.length, self.stride = clips, length, stride
@@ -93,12 +95,49 @@ class ClipWindows:
     def batch(self, index_B: NDArray[np.int64]) -> Tensor:
         """The windows of these indices: window_BTCHW, float32 in [0, 1]."""
         assert np.all((index_B >= 0) & (index_B < len(self))), "no such window"
-        return torch.cat([to_tensor(self._window(int(index))) for index in index_B])
+        return torch.cat([to_tensor(in_memory(self._window(int(index)))) for index in index_B])
+
+    def order(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Every index once, in random order, such that what is decoded together is used together.
+
+        The windows of a film that lies on disk come chunk by chunk: some chunks, chosen at random,
+        make a pool, and the windows of a pool are shuffled. What fits into one pool is shuffled as
+        a whole. This depends on the data alone and not on the memory of the machine, so that a run
+        can be repeated.
+        """
+        blocks, sizes = self._blocks()
+        if sizes.sum() <= POOL:
+            return rng.permutation(len(self))
+        shuffled = rng.permutation(len(blocks))
+        pools = np.cumsum(sizes[shuffled]) // POOL
+        order = [
+            rng.permutation(np.concatenate([blocks[block] for block in shuffled[pools == pool]]))
+            for pool in np.unique(pools)
+        ]
+        return np.concatenate(order)
+
+    def _blocks(self) -> tuple[list[NDArray[np.int64]], NDArray[np.int64]]:
+        """Indices of the windows that are decoded together, and the bytes of their frames."""
+        blocks, sizes = [], []
+        for clip, end, before in zip(self.clips, self._ends, [0, *self._ends], strict=False):
+            index = np.arange(before, end)
+            if not isinstance(clip, Film):
+                blocks.append(index)
+                sizes.append(0)
+                continue
+            chunk = (clip.start + (index - before) * self.stride) // clip.reel.chunk
+            parts = np.split(index, np.flatnonzero(np.diff(chunk)) + 1)
+            blocks += parts
+            sizes += [clip.reel.chunk_bytes] * len(parts)
+        return blocks, np.array(sizes)
 
     def fingerprint(self) -> str:
         """SHA-256 of all frames, their shapes and what their values mean."""
         digest = hashlib.sha256()
         for clip in self.clips:
+            if isinstance(clip, Film):
+                digest.update(clip.fingerprint().encode())
+                continue
             frames_THWC = clip.frames_THWC
             meaning = f"{clip.value_range}" + ("" if clip.transform == "linear" else " log")
             digest.update(f"{frames_THWC.shape} {frames_THWC.dtype} {meaning};".encode())
@@ -106,7 +145,7 @@ class ClipWindows:
                 digest.update(np.ascontiguousarray(frame_HWC).data)
         return digest.hexdigest()
 
-    def _window(self, index: int) -> Clip:
+    def _window(self, index: int) -> Footage:
         clip = int(np.searchsorted(self._ends, index, side="right"))
         before = int(self._ends[clip - 1]) if clip else 0
         start = (index - before) * self.stride
@@ -123,7 +162,7 @@ class Splits:
     skipped: list[str]
 
 
-def split_clips(clips: Sequence[Clip], config: ClipsConfig) -> Splits:
+def split_clips(clips: Sequence[Footage], config: ClipsConfig) -> Splits:
     """Part clips into about 80 % training, 10 % validation and 10 % test, at least one window each.
 
     Three clips or more are parted by clip, chosen by the seed. One or two are parted by time, each
@@ -156,7 +195,7 @@ def split_clips(clips: Sequence[Clip], config: ClipsConfig) -> Splits:
     return Splits(train, validation, test, short)
 
 
-def split_first(first: int, clips: Sequence[Clip], config: ClipsConfig) -> Splits:
+def split_first(first: int, clips: Sequence[Footage], config: ClipsConfig) -> Splits:
     """Train on 9/10 of the first clips, validate on the others, test on the rest; the seed chooses.
 
     Raises:
@@ -175,14 +214,16 @@ def split_first(first: int, clips: Sequence[Clip], config: ClipsConfig) -> Split
     return Splits(train, validation, test, [])
 
 
-def _by_clip(clips: list[Clip], seed: int) -> tuple[list[Clip], list[Clip], list[Clip]]:
+def _by_clip(clips: list[Footage], seed: int) -> tuple[list[Footage], list[Footage], list[Footage]]:
     count = max(1, round(SHARE * len(clips)))
     order = [clips[index] for index in np.random.default_rng(seed).permutation(len(clips))]
     return order[2 * count :], order[:count], order[count : 2 * count]
 
 
-def _by_time(clips: list[Clip], window: int, gap: int) -> tuple[list[Clip], list[Clip], list[Clip]]:
-    parts: tuple[list[Clip], list[Clip], list[Clip]] = [], [], []
+def _by_time(
+    clips: list[Footage], window: int, gap: int
+) -> tuple[list[Footage], list[Footage], list[Footage]]:
+    parts: tuple[list[Footage], list[Footage], list[Footage]] = [], [], []
     for clip in clips:
         share = max(window, round(SHARE * (len(clip) - 2 * gap)))
         test = len(clip) - share
@@ -193,7 +234,7 @@ def _by_time(clips: list[Clip], window: int, gap: int) -> tuple[list[Clip], list
     return parts
 
 
-def _all_short(clips: Sequence[Clip], least: int, window: int) -> InputError:
+def _all_short(clips: Sequence[Footage], least: int, window: int) -> InputError:
     longest = max(clips, key=len)
     what = f"has {len(longest)} frames, too few for training, validation and test"
     fix = f"give a clip of {least} or three of {window}, or a smaller past and future"

@@ -3,31 +3,54 @@
 Shapes: T frames, C channels, H height, W width.
 """
 
+import os
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
-from framecast.clip import Clip
+import numpy as np
+from pydantic import Field
+
 from framecast.data.cutting import ClipsConfig, split_clips
+from framecast.data.film import Cache, Film, Footage, Look, Reel
 from framecast.data.scaling import share_scaling
 from framecast.data.windows import DataConfig, Windows
 from framecast.errors import InputError
+from framecast.memory import available
 from framecast.video.images import in_order, stills
 from framecast.video.read import family, read
+
+MOST_CACHE = 2048  # MB
 
 
 class FolderConfig(ClipsConfig):
     """Settings of `folder`; without a size, all clips get that of the first."""
 
+    fit: Literal["crop", "squeeze"] = Field(
+        "crop",
+        description="where a clip is wider or taller than the size: cut off its sides, or squeeze",
+    )
+    cache: int | None = Field(
+        None,
+        ge=1,
+        description="MB of decoded frames to keep; default: a quarter of the free memory, at most"
+        f" {MOST_CACHE}",
+    )
+
 
 class Folder:
-    """Clips of any readable kind, all kept in memory as they come: choose a size for long films.
+    """Clips of any readable kind.
+
+    Films, animations and pictures stay on disk: they are decoded as they are needed, and a cache
+    that is bounded keeps what was used last. Arrays are mapped, or held in memory once scaled.
 
     Attributes:
         skipped: the files that are no clip or a too short one, each with the reason.
+        notes: what was done to make the clips fit together, a line each.
 
     Raises:
-        InputError: nothing there is a clip that is long enough, or colour and grey are mixed.
+        InputError: nothing there is a clip that is long enough.
     """
 
     Config: ClassVar[type[DataConfig]] = FolderConfig
@@ -36,12 +59,58 @@ class Folder:
 
     def __init__(self, config: FolderConfig) -> None:
         self.config = config
-        clips, unreadable = read_all(find_clips(Path(config.root).expanduser()), config)
-        splits = split_clips(clips, config)
+        found = read_all(find_clips(Path(config.root).expanduser()), config)
+        splits = split_clips(found.clips, config)
         self.train: Windows = splits.train
         self.validation: Windows = splits.validation
         self.test: Windows = splits.test
-        self.skipped = unreadable + splits.skipped
+        self.skipped = found.skipped + splits.skipped
+        used = {clip.source for part in (splits.train, splits.validation, splits.test)
+                for clip in part.clips}  # fmt: skip
+        self.notes = found.say([clip for clip in found.clips if clip.source in used])
+
+
+@dataclass
+class Found:
+    """What was found under a path, so far.
+
+    Args:
+        clips: of one size and number of channels.
+        skipped: for each path that is no clip, the reason.
+        greys: the clips that are shown in colour, by source.
+        lost: share of the picture that is cut off, by source.
+    """
+
+    clips: list[Footage] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    greys: set[str] = field(default_factory=set)
+    lost: dict[str, float] = field(default_factory=dict)
+
+    def say(self, clips: Sequence[Footage]) -> list[str]:
+        """A line on each thing that the user may not expect of these clips."""
+        lines = [clip.reel.note for clip in clips if isinstance(clip, Film) and clip.reel.note]
+        names = {clip.source for clip in clips}
+        cut = [share for source, share in self.lost.items() if source in names and share > 0.02]
+        if cut:
+            lines.append(
+                f"the sides of {_counted(len(cut), 'clip')} are cut off to keep their proportions,"
+                f" up to {100 * max(cut):.0f} % of the picture: --set data.fit=squeeze keeps all"
+            )
+        if greys := len(self.greys & names):
+            lines.append(f"{_counted(greys, 'grey clip')} of {len(clips)} read as colour: "
+                         "--grey drops the colours of all")  # fmt: skip
+        paces = sorted(clip.seconds_per_frame for clip in clips)
+        if paces[-1] > 1.2 * paces[0]:
+            lines.append(
+                f"frame rates differ, {1 / paces[-1]:.3g} to {1 / paces[0]:.3g} per second, so a"
+                " step is not the same time in all clips: put those of one rate into a folder of"
+                " their own, with --every to match"
+            )
+        return lines
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def find_clips(root: Path) -> list[Path]:
@@ -71,34 +140,81 @@ def _walk(folder: Path) -> list[Path]:
     return [*found, folder] if pictures else found
 
 
-def read_all(paths: Sequence[Path], config: FolderConfig) -> tuple[list[Clip], list[str]]:
-    """Read clips, at the size of the first long enough unless the settings have one.
+def read_all(paths: Sequence[Path], config: FolderConfig) -> Found:
+    """Open clips, at the size of the first long enough unless the settings have one.
 
-    Returns:
-        The clips, and for each path that is no clip the reason.
+    Grey clips among coloured ones become colour. What differs in its channels otherwise is skipped.
 
     Raises:
-        InputError: no path is a clip, or they differ in their channels.
+        InputError: no path is a clip.
     """
-    clips: list[Clip] = []
-    skipped: list[str] = []
-    first: Clip | None = None
+    found, cache = Found(), Cache(_cache_bytes(config))
+    size = config.size if isinstance(config.size, tuple) else None
     for path in paths:
-        size = config.size or (first.size if first else None)
         try:
-            clip = read(path, every=config.every, size=size, grey=config.grey)
+            clip, lost = open_clip(path, config, size, cache)
         except InputError as error:
             if len(paths) == 1:
                 raise
-            skipped.append(str(error))
+            found.skipped.append(str(error))
             continue
-        clips.append(clip)
-        if len(clip) < config.past + config.future:
-            continue
-        first = first or clip
-        if clip.channels != first.channels:
-            what = f"has {clip.channels} channels, {first.source} has {first.channels}"
-            raise InputError(path, what, "set grey, or give clips of one kind")
-    if not clips:
-        raise InputError(config.root, f"holds no clip ({skipped[0]})", "give a folder of videos")
-    return share_scaling(clips, config), skipped
+        found.clips.append(clip)
+        found.lost[clip.source] = lost
+        if size is None and len(clip) >= config.past + config.future:
+            size = clip.size
+    if not found.clips:
+        what = f"holds no clip ({found.skipped[0]})"
+        raise InputError(config.root, what, "give a folder of videos")
+    _share_channels(found, config.past + config.future)
+    found.clips = share_scaling(found.clips, config)
+    return found
+
+
+def open_clip(
+    path: Path, config: FolderConfig, size: tuple[int, int] | None, cache: Cache
+) -> tuple[Footage, float]:
+    """A clip at a size, on disk where that can be, and the share of its picture that is cut off.
+
+    Raises:
+        InputError: the path is no clip.
+    """
+    head = read(path, stop=1)
+    window = config.past + config.future
+    look = Look.of(
+        head.size, size or head.size, config.every, config.grey, crop=config.fit == "crop"
+    )
+    if family(path) != "array" and head.frames_THWC.dtype == np.uint8:
+        return Film.of(Reel(path, look, window, cache)), look.lost
+    clip = read(path, every=look.every, size=look.scaled, grey=look.grey)
+    return replace(clip, frames_THWC=look.cut(clip.frames_THWC)), look.lost
+
+
+def _cache_bytes(config: FolderConfig) -> int:
+    """As set, or a share of what is free; processes of one machine divide it."""
+    if config.cache:
+        return config.cache * 2**20
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return min(available() // 4, MOST_CACHE * 2**20) // processes
+
+
+def _share_channels(found: Found, window: int) -> None:
+    """One number of channels for all: grey among colour becomes colour, what else differs goes."""
+    counts = [clip.channels for clip in found.clips if len(clip) >= window] or [1]
+    wanted = 3 if {1, 3} <= set(counts) else max(counts, key=counts.count)
+    kept = []
+    for clip in found.clips:
+        if wanted == 3 and clip.channels == 1:
+            found.greys.add(clip.source)
+            clip = _in_colour(clip)
+        if clip.channels == wanted or len(clip) < window:
+            kept.append(clip)
+        else:
+            found.skipped.append(f"{clip.source} has {clip.channels} channels, others {wanted}")
+    found.clips = kept
+
+
+def _in_colour(clip: Footage) -> Footage:
+    if isinstance(clip, Film):
+        return replace(clip, channels=3)
+    frames_THWC: Any = clip.frames_THWC
+    return replace(clip, frames_THWC=np.broadcast_to(frames_THWC, (*frames_THWC.shape[:3], 3)))

@@ -5,11 +5,12 @@ from dataclasses import replace
 
 from framecast.clip import Clip, Scaling
 from framecast.data.cutting import ClipsConfig, ClipWindows
+from framecast.data.film import Footage
 from framecast.data.windows import Dataset, Windows
 from framecast.errors import InputError
 
 
-def share_scaling(clips: Sequence[Clip], config: ClipsConfig) -> list[Clip]:
+def share_scaling(clips: Sequence[Footage], config: ClipsConfig) -> list[Footage]:
     """Give all clips of measured values one range: a value means the same in each of them.
 
     Args:
@@ -19,7 +20,7 @@ def share_scaling(clips: Sequence[Clip], config: ClipsConfig) -> list[Clip]:
     Raises:
         InputError: clips differ in their unit, or a range or transform is set for pictures.
     """
-    measured = [clip for clip in clips if clip.physical]
+    measured = [clip for clip in clips if isinstance(clip, Clip) and clip.physical]
     if not measured and (config.range or config.transform != "linear"):
         what = "is set, but the data are pictures, which have no unit"
         raise InputError("data.range" if config.range else "data.transform", what, "leave it out")
@@ -32,7 +33,9 @@ def share_scaling(clips: Sequence[Clip], config: ClipsConfig) -> list[Clip]:
         max((clip.value_range[1] for clip in measured), default=0.0),
     )
     return [
-        replace(clip, value_range=shared, transform=config.transform) if clip.physical else clip
+        replace(clip, value_range=shared, transform=config.transform)
+        if isinstance(clip, Clip) and clip.physical
+        else clip
         for clip in clips
     ]
 
@@ -51,4 +54,4 @@ def adopt(data: Dataset, scaling: Scaling | None) -> None:
 def scaling_of(windows: Windows) -> Scaling | None:
     """How the values of a split became those in [0, 1]; None for pictures and drawn digits."""
     clip = windows.clips[0] if isinstance(windows, ClipWindows) else None
-    return clip.scaling if clip and clip.physical else None
+    return clip.scaling if isinstance(clip, Clip) and clip.physical else None

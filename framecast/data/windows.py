@@ -57,6 +57,22 @@ def batch_on(windows: Windows, index_B: NDArray[np.int64], device: torch.device)
     return windows.batch(index_B).to(device)
 
 
+@runtime_checkable
+class OrderedWindows(Protocol):
+    """Windows of which some are cheaper to load together."""
+
+    def order(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Every index once, in a random order that suits them."""
+        ...
+
+
+def shuffled(windows: Windows, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Every index of a split once, in random order."""
+    if isinstance(windows, OrderedWindows):
+        return windows.order(rng)
+    return rng.permutation(len(windows))
+
+
 class DataConfig(Settings):
     """Settings that every data set has."""
 

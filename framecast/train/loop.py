@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from framecast.data.windows import Dataset, Windows, batch_on
+from framecast.data.windows import Dataset, Windows, batch_on, shuffled
 from framecast.errors import InputError
 from framecast.forecast import rollout
 from framecast.metrics import METRICS
@@ -66,7 +66,7 @@ class Sampler:
             return np.arange(step * self.batch, (step + 1) * self.batch)
         epoch, position = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:
-            order = np.random.default_rng((self.seed, epoch)).permutation(len(self.windows))
+            order = shuffled(self.windows, np.random.default_rng((self.seed, epoch)))
             self._epoch, self._order = epoch, order
         return self._order[position * self.batch : (position + 1) * self.batch]
 

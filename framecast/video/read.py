@@ -166,10 +166,10 @@ def _collect(pictures: Pictures) -> tuple[NDArray[np.uint8], float]:
     except CutShort as error:
         warnings.warn(f"{error.where} {error.what} after {len(times)} frames", stacklevel=3)
     frames_THWC.resize((len(times), *frames_THWC.shape[1:]), refcheck=False)
-    return frames_THWC, _pace(np.array(times))
+    return frames_THWC, pace(np.array(times))
 
 
-def _pace(times_T: NDArray[np.float64]) -> float:
+def pace(times_T: NDArray[np.float64]) -> float:
     """Seconds per frame: the mean step, pauses and frames without a time left out."""
     steps = np.diff(np.sort(times_T))  # some decoders hand out the times of B-frames in disorder
     steps = np.sort(steps[steps > 0])

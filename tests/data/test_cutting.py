@@ -1,4 +1,5 @@
 import hashlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -6,7 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framecast.clip import Clip
+from framecast.data import cutting
 from framecast.data.cutting import ClipsConfig, ClipWindows, split_clips, split_first
+from framecast.data.film import Cache, Film
+from framecast.data.windows import shuffled
 from framecast.errors import InputError
 
 
@@ -170,3 +174,57 @@ def test_the_first_clips_train_and_validate_and_the_rest_are_the_test():
 def test_first_leaves_something_to_test_on():
     with pytest.raises(InputError, match=r"leaves none to test on: --set data\.first=16"):
         split_first(20, clips(*[5] * 20), config())
+
+
+def films(*lengths, chunk=8):
+    """Stand-ins for films on disk: `order` asks for their places alone."""
+    reels = [SimpleNamespace(chunk=chunk, chunk_bytes=chunk * 100) for _ in lengths]
+    cuts = [Film(reel, 3, 3 + length, 1) for reel, length in zip(reels, lengths, strict=True)]
+    windows = object.__new__(ClipWindows)
+    windows.clips, windows.length, windows.stride = cuts, 5, 2
+    windows._ends = np.cumsum([(length - 5) // 2 + 1 for length in lengths])
+    return windows
+
+
+def decoded(windows, order, kept):
+    """How many chunks are decoded by a cache that keeps so many."""
+    cache, count = Cache(kept), 0
+    for index in order:
+        film = windows._window(int(index))
+        key = id(film.reel), film.start // film.reel.chunk
+
+        def make():
+            nonlocal count
+            count += 1
+            return np.zeros(1, np.uint8)
+
+        cache.get(key, make)
+    return count
+
+
+def test_windows_on_disk_come_chunk_by_chunk(monkeypatch):
+    monkeypatch.setattr(cutting, "POOL", 10 * 800)
+    windows = films(500, 400, 5)
+    order = windows.order(np.random.default_rng(1))
+    assert sorted(order) == list(range(len(windows)))
+    chunks = sum(
+        len(np.unique((c.start + np.arange(0, len(c) - 4, 2)) // 8)) for c in windows.clips
+    )
+    assert decoded(windows, order, kept=21) <= 1.1 * chunks
+    # Shuffled without regard to chunks, nearly each window is a new one.
+    assert (
+        decoded(windows, np.random.default_rng(1).permutation(len(windows)), kept=21) > 2 * chunks
+    )
+    near = np.abs(np.diff(order)) <= 1
+    assert near.mean() < 0.1, "within a pool it is random"
+
+
+def test_the_order_is_that_of_the_seed_and_of_no_machine(monkeypatch):
+    windows = films(500, 400, 5)
+    plain = np.random.default_rng(1).permutation(len(windows))
+    np.testing.assert_array_equal(shuffled(windows, np.random.default_rng(1)), plain)
+    monkeypatch.setattr(cutting, "POOL", 10 * 800)
+    one, same, other = (shuffled(windows, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, same)
+    assert (one != other).any()
+    assert (one != plain).any()

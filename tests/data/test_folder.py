@@ -1,8 +1,12 @@
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from framecast.clip import Clip
+from framecast.data.film import in_memory
 from framecast.data.folder import Folder, find_clips
 from framecast.errors import InputError
 from framecast.video.write import write
@@ -56,7 +60,8 @@ def test_one_long_clip_and_a_folder_of_pictures(tmp_path):
     for name in ("long.npy", "pictures"):
         write(clip, tmp_path / name)
         data = folder(tmp_path / name)
-        np.testing.assert_array_equal(data.test.clips[0].frames_THWC, clip.frames_THWC[-5:])
+        last = in_memory(data.test.clips[0])
+        np.testing.assert_array_equal(last.frames_THWC, clip.frames_THWC[-5:])
 
 
 def test_what_is_no_clip_is_skipped_with_the_reason(tmp_path):
@@ -81,13 +86,58 @@ def test_notes_beside_pictures_do_not_hide_them(tmp_path):
     assert len(folder(tmp_path / "pictures").skipped) == 1
 
 
-def test_colour_and_grey_do_not_mix_by_themselves(tmp_path):
-    write(noise(), tmp_path / "a.avi")
-    write(noise(channels=1), tmp_path / "b")
-    write(noise(), tmp_path / "c.avi")
-    with pytest.raises(InputError, match=r"b has 1 channels, .*a.avi has 3: set grey"):
-        folder(tmp_path)
+def test_grey_among_colour_becomes_colour(tmp_path):
+    grey = noise(channels=1)
+    for name, clip in (("a.avi", noise()), ("b", grey), ("c.npy", noise(channels=1))):
+        write(clip, tmp_path / name)
+    data = folder(tmp_path)
+    assert data.train.shape_TCHW[1] == 3
+    assert data.notes == ["2 grey clips of 3 read as colour: --grey drops the colours of all"]
+    (b,) = [c for s in SPLITS for c in getattr(data, s).clips if c.source == str(tmp_path / "b")]
+    np.testing.assert_array_equal(in_memory(b).frames_THWC, grey.frames_THWC.repeat(3, axis=3))
     assert folder(tmp_path, grey=True).train.shape_TCHW[1] == 1
+    assert folder(tmp_path, grey=True).notes == []
+
+
+def test_other_numbers_of_channels_are_skipped(tmp_path):
+    for number in range(3):
+        write(noise(), tmp_path / f"{number}.avi")
+    write(noise(channels=2), tmp_path / "wind.npy")
+    data = folder(tmp_path)
+    assert data.skipped == [f"{tmp_path / 'wind.npy'} has 2 channels, others 3"]
+
+
+def test_proportions_are_kept_by_a_cut(tmp_path):
+    wide = noise(40, 16, 32, 1)
+    for name in ("wide", "wide.npy"):
+        write(wide, tmp_path / name)
+        kept = in_memory(folder(tmp_path / name, size=8).train.clips[0]).frames_THWC
+        halved = wide.frames_THWC.reshape(40, 8, 2, 16, 2).mean(axis=(2, 4))[: len(kept), :, 4:12]
+        np.testing.assert_allclose(kept[..., 0], halved, atol=1)
+        (note,) = folder(tmp_path / name, size=8).notes
+        assert "the sides of 1 clip are cut off" in note
+        assert "up to 50 % of the picture" in note
+        squeezed = folder(tmp_path / name, size=8, fit="squeeze")
+        assert squeezed.notes == []
+        assert abs(in_memory(squeezed.train.clips[0]).frames_THWC - kept).max() > 1
+
+
+def test_different_rates_and_broken_ends_are_told(tmp_path):
+    for number, seconds in enumerate((0.04, 0.04, 0.1)):
+        write(replace(noise(30), seconds_per_frame=seconds), tmp_path / f"{number}.avi")
+    whole = (tmp_path / "0.avi").read_bytes()
+    (tmp_path / "0.avi").write_bytes(whole[: len(whole) // 2])
+    broken, rates = folder(tmp_path).notes
+    assert re.search(r"0.avi cannot be decoded .* after \d+ frames", broken)
+    assert rates.startswith("frame rates differ, 10 to 25 per second")
+
+
+def test_films_stay_on_disk(tmp_path):
+    write(noise(300, 32, 32), tmp_path / "long.avi")
+    data = folder(tmp_path / "long.avi", cache=1)
+    cache = data.train.clips[0].reel.cache
+    data.train.batch(np.arange(len(data.train)))
+    assert 0 < cache.size <= 2**20 < 300 * 32 * 32 * 3 * 1.2
 
 
 def test_measured_values_of_all_clips_share_one_range(tmp_path):

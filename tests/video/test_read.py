@@ -8,7 +8,7 @@ from PIL import Image
 
 from framecast.clip import Clip
 from framecast.errors import InputError
-from framecast.video.read import _pace, family, read
+from framecast.video.read import family, pace, read
 from framecast.video.write import write
 
 STREET = Path(__file__).parents[3] / "shared/data/street"
@@ -70,7 +70,7 @@ def test_a_pause_does_not_slow_the_clip_down(tmp_path):
     ],
 )
 def test_the_pace_is_that_of_the_sorted_times(times, seconds):
-    assert _pace(np.array(times)) == pytest.approx(seconds)
+    assert pace(np.array(times)) == pytest.approx(seconds)
 
 
 @pytest.mark.skipif(not STREET.exists(), reason="needs the shared data")

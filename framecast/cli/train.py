@@ -1,6 +1,9 @@
 """`framecast train | demo`."""
 
+import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,7 +69,7 @@ def train(
         data=data_settings(past, future, root, size, grey, every, stride, axes),
         train=given(epochs=epochs, steps=steps, minutes=minutes, seed=seed),
     )
-    with Bar() as bar:
+    with lines_shown(), Bar() as bar:
         run(
             source,
             out,
@@ -92,6 +95,30 @@ def demo(out: Out = Path("runs/demo")) -> None:
     for path in result.paths:
         console.print(f"[green]{path}[/green]", soft_wrap=True)
     console.print(result.verdict)
+
+
+@contextmanager
+def lines_shown() -> Iterator[None]:
+    """Show what the package has to say beside its results, warnings in yellow."""
+    handler, log = Lines(), logging.getLogger("framecast")
+    before = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before)
+
+
+class Lines(logging.Handler):
+    """Prints log records as plain lines."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one."""
+        style = "yellow" if record.levelno >= logging.WARNING else ""
+        text = record.getMessage()
+        console.print(text, style=style, soft_wrap=True, markup=False, highlight=False)
 
 
 class Bar:

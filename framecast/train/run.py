@@ -12,10 +12,12 @@ from framecast.checkpoint import load
 from framecast.data import locate, open_data
 from framecast.data.scaling import scaling_of
 from framecast.data.windows import Dataset
+from framecast.memory import enough_memory
 from framecast.models import build_model
 from framecast.models.forecaster import Forecaster, Task
 from framecast.train.config import TrainConfig, merge, read_recipe
 from framecast.train.loop import Progress, Watch, fit
+from framecast.train.outlook import look_ahead, what_to_lower
 from framecast.train.precision import settle_precision
 from framecast.train.processes import Processes
 from framecast.train.run_folder import RunFolder
@@ -65,6 +67,8 @@ def train(
     forecaster = build_fresh(model_section.pop("name", "conv_lstm"), model_section, data, config)
     processes = Processes.start()
     config = settle_precision(config, processes)
+    if processes.leads:
+        look_ahead(forecaster, data, config, processes)
     extra = {
         "data": {"name": name, **data.config.model_dump(mode="json")},
         "train": config.model_dump(mode="json"),
@@ -81,7 +85,8 @@ def train(
             each(model, news)
 
     try:
-        fit(forecaster, data, config, watch, processes=processes, started=started)
+        with enough_memory("the training", what_to_lower(forecaster)):
+            fit(forecaster, data, config, watch, processes=processes, started=started)
     finally:
         processes.stop()
     return load(out) if processes.leads else forecaster

@@ -1,6 +1,7 @@
 """`framecast forecast | evaluate | check`."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +23,7 @@ from framecast.cli.options import (
     Stride,
     console,
     data_settings,
+    lines_shown,
     only,
     parse_size,
 )
@@ -38,26 +40,35 @@ def forecast(
     size: Size = None,
     grey: Grey = None,
     every: Every = None,
+    tile: Annotated[
+        int | None, typer.Option(help="Cut frames into tiles of this side; else where memory asks.")
+    ] = None,
 ) -> None:
     """Forecast the frames that follow a video, and say how well that works on this very video.
 
     Example: framecast forecast runs/x storm.mp4 --horizon 10 -o storm_forecast.gif
     """
-    from framecast.checkpoint import load
+    from framecast.checkpoint import CONFIG, load, read_config
+    from framecast.data.film import open_footage
+    from framecast.data.folder import unseen
     from framecast.forecast import backtest
     from framecast.forecast import forecast as continue_clip
-    from framecast.video.read import read
+    from framecast.memory import enough_memory
     from framecast.video.write import write
 
     model = load(run)
-    clip = read(video, every=every or 1, size=parse_size(size), grey=bool(grey))
-    future = continue_clip(model, clip, horizon, past)
-    verdict = backtest(model, clip, horizon, past).verdict()
+    clip = open_footage(video, every or 1, parse_size(size), grey=bool(grey))
+    with lines_shown(), enough_memory("the forecast", "give a smaller --tile, --horizon or --size"):
+        future = continue_clip(model, clip, horizon, past, tile)
+        trained_on = read_config(run).get("data", {}) if Path(run, CONFIG).exists() else {}
+        needed = (past or model.task.past) + horizon
+        known, trained = unseen(trained_on, clip, every or 1, needed)
+        tested = replace(backtest(model, known, horizon, past), trained=trained)
     path = write(future, out or Path(f"{video.stem}_forecast.gif"))
     console.print(
         f"[green]{path}[/green]: {horizon} frames after the {len(clip)} of {video}", soft_wrap=True
     )
-    console.print(verdict, soft_wrap=True)
+    console.print(tested.verdict(), soft_wrap=True)
 
 
 def evaluate(

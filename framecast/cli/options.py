@@ -1,6 +1,9 @@
 """Options that several commands share, and what becomes of them."""
 
+import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -118,3 +121,27 @@ def parse_size(size: str | None) -> int | tuple[int, int] | None:
         raise InputError(f"--size {size}", "is not a size", "give 64, or height and width: 48,64")
     numbers = [int(part) for part in parts]
     return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
+
+
+@contextmanager
+def lines_shown() -> Iterator[None]:
+    """Show what the package has to say beside its results, warnings in yellow."""
+    handler, log = Lines(), logging.getLogger("framecast")
+    before = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before)
+
+
+class Lines(logging.Handler):
+    """Prints log records as plain lines."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one."""
+        style = "yellow" if record.levelno >= logging.WARNING else ""
+        text = record.getMessage()
+        console.print(text, style=style, soft_wrap=True, markup=False, highlight=False)

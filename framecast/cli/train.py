@@ -1,9 +1,6 @@
 """`framecast train | demo`."""
 
-import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,6 +20,7 @@ from framecast.cli.options import (
     console,
     data_settings,
     given,
+    lines_shown,
     sections,
 )
 
@@ -95,30 +93,6 @@ def demo(out: Out = Path("runs/demo")) -> None:
     for path in result.paths:
         console.print(f"[green]{path}[/green]", soft_wrap=True)
     console.print(result.verdict)
-
-
-@contextmanager
-def lines_shown() -> Iterator[None]:
-    """Show what the package has to say beside its results, warnings in yellow."""
-    handler, log = Lines(), logging.getLogger("framecast")
-    before = log.level
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        log.removeHandler(handler)
-        log.setLevel(before)
-
-
-class Lines(logging.Handler):
-    """Prints log records as plain lines."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Print one."""
-        style = "yellow" if record.levelno >= logging.WARNING else ""
-        text = record.getMessage()
-        console.print(text, style=style, soft_wrap=True, markup=False, highlight=False)
 
 
 class Bar:

@@ -225,13 +225,17 @@ def _by_time(
 ) -> tuple[list[Footage], list[Footage], list[Footage]]:
     parts: tuple[list[Footage], list[Footage], list[Footage]] = [], [], []
     for clip in clips:
-        share = max(window, round(SHARE * (len(clip) - 2 * gap)))
-        test = len(clip) - share
-        validation = test - gap - share
-        parts[0].append(clip.cut(0, validation - gap))
-        parts[1].append(clip.cut(validation, validation + share))
-        parts[2].append(clip.cut(test))
+        for part, piece in zip(parts, time_parts(len(clip), window, gap), strict=True):
+            part.append(clip.cut(piece.start, piece.stop))
     return parts
+
+
+def time_parts(frames: int, window: int, gap: int) -> tuple[slice, slice, slice]:
+    """Which frames of one clip are for training, validation and test, with gaps between them."""
+    share = max(window, round(SHARE * (frames - 2 * gap)))
+    test = frames - share
+    validation = test - gap - share
+    return slice(0, validation - gap), slice(validation, validation + share), slice(test, frames)
 
 
 def _all_short(clips: Sequence[Footage], least: int, window: int) -> InputError:

@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 from framecast.clip import Clip, Scaling
 from framecast.errors import InputError
 from framecast.video.images import decode_stills, stills
-from framecast.video.read import frames, pace
+from framecast.video.read import family, frames, pace, read
 from framecast.video.selection import CutShort, Pictures, Selection
 
+WHOLE = 2**28  # bytes of frames below which a clip is read at once
+COUNTED_AT = (16, 16)  # pixels of frames that are only counted
 CHUNK_BYTES, CHUNK_FRAMES = 2**24, 256  # what is decoded at a time, at most either of them
 
 
@@ -94,7 +96,7 @@ class Reel:
         path: a film, an animation, an array of uint8, or a folder of pictures.
         look: what is made of its frames.
         window: frames that are usually asked for together.
-        cache: of decoded chunks, shared with other reels.
+        cache: of decoded chunks, shared with other reels; without room, nothing is kept.
 
     Attributes:
         length: number of frames, counted by decoding all: headers are often wrong.
@@ -120,18 +122,22 @@ class Reel:
     def _count(self, window: int) -> Iterator[float]:
         """Decode all frames once; the cache keeps what fits. Yields the times of the frames."""
         recent: list[NDArray[Any]] = []
+        keeps = self.cache.limit > 0
+        look = self.look if keeps else replace(self.look, size=COUNTED_AT, scaled=COUNTED_AT)
         try:
-            for picture_HWC, time in self._pictures(0, None):
-                frame_HWC = self.look.cut(picture_HWC)
+            for picture_HWC, time in self._pictures(look, 0, None):
+                frame_HWC = look.cut(picture_HWC)
                 if not self.length:
                     self.channels = frame_HWC.shape[2]
                     self.chunk = min(max(CHUNK_BYTES // frame_HWC.nbytes, window), CHUNK_FRAMES)
-                recent.append(frame_HWC)
                 self.length += 1
+                yield time
+                if not keeps:
+                    continue
+                recent.append(frame_HWC)
                 if len(recent) == self.chunk + self.overlap:
                     self._keep(recent)
                     recent = recent[self.chunk :]
-                yield time
         except CutShort as error:
             self.note = f"{error.where} {error.what} after {self.length} frames"
         while recent:
@@ -146,6 +152,8 @@ class Reel:
 
     def load(self, start: int, stop: int) -> NDArray[np.uint8]:
         """The frames start … stop − 1, from the cache as far as they are there."""
+        if self.cache.limit == 0:
+            return self.decode(start, stop)
         chunk = start // self.chunk
         first = chunk * self.chunk
         last = min(first + self.chunk + self.overlap, self.length)
@@ -164,19 +172,19 @@ class Reel:
         frames_THWC = np.empty((stop - start, *self.look.size, self.channels), np.uint8)
         count = 0
         try:
-            for picture_HWC, _ in self._pictures(start, stop):
+            for picture_HWC, _ in self._pictures(self.look, start, stop):
                 frames_THWC[count] = self.look.cut(picture_HWC)
                 count += 1
-        except (CutShort, ValueError, IndexError):
+        except CutShort:
             count = -1
         if count < len(frames_THWC):
             what = f"no longer gives its frames {start} to {stop}"
             raise InputError(self.path, what, "leave files alone while they are in use")
         return frames_THWC
 
-    def _pictures(self, start: int, stop: int | None) -> Pictures:
+    def _pictures(self, look: Look, start: int, stop: int | None) -> Pictures:
         """Frames by their number among those that `every` leaves."""
-        every, size, grey = self.look.every, self.look.scaled, self.look.grey
+        every, size, grey = look.every, look.scaled, look.grey
         start, stop = start * every, None if stop is None else (stop - 1) * every + 1
         if self.stills:
             chosen = Selection(start=start, stop=stop, every=every, size=size, grey=grey)
@@ -266,3 +274,29 @@ Footage: TypeAlias = Clip | Film
 def in_memory(clip: Footage) -> Clip:
     """A clip with its frames."""
     return clip.load() if isinstance(clip, Film) else clip
+
+
+def open_footage(
+    path: Path, every: int = 1, size: tuple[int, int] | int | None = None, grey: bool = False
+) -> Footage:
+    """A clip of any length: in memory when it is small, else on disk, decoded where it is used.
+
+    Args:
+        path: as for `video.read.read`.
+        every: 2 takes each second frame, and so on.
+        size: (height, width), or one number for a square; the default keeps the size.
+        grey: make one channel out of colour.
+
+    Raises:
+        InputError: the path is no clip.
+    """
+    head = read(path, stop=1, size=size, grey=grey)
+    if family(path) == "array" or head.frames_THWC.dtype != np.uint8:
+        return read(path, every=every, size=size, grey=grey)
+    most = max(1, WHOLE // head.frames_THWC.nbytes)
+    clip = read(path, stop=(most - 1) * every + 2, every=every, size=size, grey=grey)
+    if len(clip) < most:
+        return clip
+    del clip
+    look = Look(head.size, head.size, every, grey)
+    return Film.of(Reel(path, look, 1, Cache(0)))

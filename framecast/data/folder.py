@@ -4,7 +4,7 @@ Shapes: T frames, C channels, H height, W width.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from framecast.data.cutting import ClipsConfig, split_clips
+from framecast.data.cutting import ClipsConfig, split_clips, time_parts
 from framecast.data.film import Cache, Film, Footage, Look, Reel
 from framecast.data.scaling import share_scaling
 from framecast.data.windows import DataConfig, Windows
@@ -187,6 +187,31 @@ def open_clip(
         return Film.of(Reel(path, look, window, cache)), look.lost
     clip = read(path, every=look.every, size=look.scaled, grey=look.grey)
     return replace(clip, frames_THWC=look.cut(clip.frames_THWC)), look.lost
+
+
+def unseen(
+    settings: Mapping[str, Any], clip: Footage, every: int, needed: int
+) -> tuple[Footage, str]:
+    """What of a clip a model was not trained on, and what that is in words; all when it knows none.
+
+    Args:
+        settings: of the data that the model was trained on, with their name; may be empty.
+        clip: all of it.
+        every: the frames of the file that it has.
+        needed: frames that have to be left.
+    """
+    root, path = Path(settings.get("root", "")).expanduser().resolve(), Path(clip.source).resolve()
+    if settings.get("name") not in ("folder", "array") or not path.exists():
+        return clip, ""
+    if root != path:
+        return clip, "perhaps trained on" if path.is_relative_to(root) else ""
+    past, future, then = (settings[key] for key in ("past", "future", "every"))
+    frames = len(clip) * every // then
+    first = time_parts(frames, past + future, future)[2].start * then // every
+    held_out = clip.cut(max(0, first))
+    if len(held_out) < needed:
+        return clip, "most of them trained on"
+    return held_out, "held out from training"
 
 
 def _cache_bytes(config: FolderConfig) -> int:

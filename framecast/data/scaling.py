@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from framecast.clip import Clip, Scaling
 from framecast.data.cutting import ClipsConfig, ClipWindows
@@ -9,8 +10,10 @@ from framecast.data.film import Footage
 from framecast.data.windows import Dataset, Windows
 from framecast.errors import InputError
 
+Kind = TypeVar("Kind", bound=Footage)
 
-def share_scaling(clips: Sequence[Footage], config: ClipsConfig) -> list[Footage]:
+
+def share_scaling(clips: Sequence[Kind], config: ClipsConfig) -> list[Kind]:
     """Give all clips of measured values one range: a value means the same in each of them.
 
     Args:

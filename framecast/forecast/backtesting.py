@@ -3,14 +3,17 @@
 Shapes: B batch, M past frames, N future frames, T any frames, C channels, H height, W width.
 """
 
+import math
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from framecast.clip import Clip, to_tensor
+from framecast.data.film import Footage, in_memory
 from framecast.forecast.clips import frames_to_read
 from framecast.forecast.inference import check_horizon, counted, rollout
 from framecast.metrics import METRICS
@@ -19,6 +22,7 @@ from framecast.models.forecaster import Forecaster
 
 MOST_WINDOWS, FEWEST_WINDOWS = 16, 4  # of a back-test, where the clip has as many
 PIXELS_IN_BACKTEST = 2**22  # large frames get fewer windows: nobody waits an hour for one line
+PIXELS_IN_PART = 2**17  # of a frame, when it is larger; all colours of a pixel count as one
 PIXELS_IN_BATCH = 2**20  # of the windows that go through the model together
 
 
@@ -33,6 +37,8 @@ class Backtest:
         windows: that were forecast; 0 when the clip is shorter than one.
         mse_N: mean squared error per known pixel of the model, for each lead time.
         persistence_N: the same of repeating the last frame.
+        parts: of the frame were forecast, not the whole.
+        trained: what these windows are to the model, when it was trained on this very clip.
     """
 
     source: str
@@ -41,6 +47,8 @@ class Backtest:
     windows: int
     mse_N: Tensor
     persistence_N: Tensor
+    parts: bool = False
+    trained: str = ""
 
     @property
     def skill_N(self) -> Tensor:
@@ -58,18 +66,22 @@ class Backtest:
         gains = {lead: skill for lead, skill in skills.items() if skill > 0.005}
         losses = [lead for lead in skills if lead not in gains]
         said = f"on this video the forecast {_compare(gains, losses)}"
-        said += f" (over {counted(self.windows, 'earlier window')})"
-        return f"{said}; train on it: {_train_command(self.source)}" if losses else said
+        where = " in parts of the frame" if self.parts else ""
+        trained = f", {self.trained}" if self.trained else ""
+        said += f" (over {counted(self.windows, 'earlier window')}{where}{trained})"
+        advise = losses and not self.trained
+        return f"{said}; train on it: {_train_command(self.source)}" if advise else said
 
 
-def backtest(model: Forecaster, clip: Clip, horizon: int, past: int | None = None) -> Backtest:
+def backtest(model: Forecaster, clip: Footage, horizon: int, past: int | None = None) -> Backtest:
     """Forecast what is already known: windows spread evenly over the clip.
 
     There are 16 of them, or fewer where the clip has fewer or the frames are large. The back-test
-    takes as much longer than one forecast as it has windows.
+    takes as much longer than one forecast as it has windows. Of frames larger than 131,072 pixels
+    a part is forecast in each window, another one each time.
 
     A model that was trained on this very clip has seen these frames, and looks better here than
-    it will be.
+    it will be: give what it has not seen, see `data.folder.unseen`.
 
     Args:
         model: any forecaster.
@@ -89,27 +101,51 @@ def backtest(model: Forecaster, clip: Clip, horizon: int, past: int | None = Non
     check_horizon(horizon)
     clip = clip.scaled_as(model.task.scaling)
     reads = frames_to_read(model, clip, past)
-    starts, batch = _plan(clip, reads + horizon)
+    height, width = _part_size(clip.size)
+    starts, batch = _plan(len(clip), reads + horizon, height * width * clip.channels)
     ours, persistence = METRICS["mse_pixel"](), METRICS["mse_pixel"]()
     for first in range(0, len(starts), batch):
-        cuts = [clip.cut(at, at + reads + horizon) for at in starts[first : first + batch]]
+        cuts = [
+            _part(in_memory(clip.cut(at, at + reads + horizon)), number, height, width)
+            for number, at in enumerate(starts[first : first + batch], start=first)
+        ]
         window_BTCHW = torch.cat([to_tensor(cut) for cut in cuts])
         past_BMCHW, future_BNCHW = torch.split(window_BTCHW, [reads, horizon], dim=1)
         forecast_BNCHW = rollout(model, past_BMCHW, horizon, clip=False)
         ours.update(forecast_BNCHW, future_BNCHW)
         persistence.update(filled(past_BMCHW)[:, -1:].expand_as(future_BNCHW), future_BNCHW)
-    mse_2N = [
+    mse_N, persistence_N = (
         metric.compute() if starts else torch.zeros(horizon) for metric in (ours, persistence)
-    ]
-    return Backtest(clip.source, len(clip), reads + horizon, len(starts), *mse_2N)
+    )
+    parts = (height, width) != clip.size
+    return Backtest(
+        clip.source, len(clip), reads + horizon, len(starts), mse_N, persistence_N, parts
+    )
 
 
-def _plan(clip: Clip, length: int) -> tuple[list[int], int]:
+def _part_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Of frames that are too large, a part in their proportions."""
+    factor = min(1.0, math.sqrt(PIXELS_IN_PART / (size[0] * size[1])))
+    return math.ceil(factor * size[0]), math.ceil(factor * size[1])
+
+
+def _part(clip: Clip, number: int, height: int, width: int) -> Clip:
+    """A part of all frames, somewhere else for each number: fractions of two irrational steps."""
+    places = ((0.5 + number * step) % 1 for step in (0.7549, 0.5698))
+    top, left = (
+        int(place * (has - part + 1))
+        for place, has, part in zip(places, clip.size, (height, width), strict=True)
+    )
+    frames_THWC: Any = clip.frames_THWC
+    return replace(clip, frames_THWC=frames_THWC[:, top : top + height, left : left + width])
+
+
+def _plan(frames: int, length: int, values: int) -> tuple[list[int], int]:
     """Where the windows of a back-test start, and how many go through the model together."""
-    last = len(clip) - length
+    last = frames - length
     if last < 0:
         return [], 1
-    pixels = length * clip.frames_THWC[0].size
+    pixels = length * values
     count = min(max(PIXELS_IN_BACKTEST // pixels, FEWEST_WINDOWS), MOST_WINDOWS, last + 1)
     starts = [last * i // max(count - 1, 1) for i in range(count)]
     return starts, max(PIXELS_IN_BATCH // pixels, 1)

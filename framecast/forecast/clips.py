@@ -3,6 +3,8 @@
 Shapes: B batch, M past frames, N future frames, T any frames, C channels, H height, W width.
 """
 
+import logging
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -12,12 +14,22 @@ import torch
 from torch import Tensor
 
 from framecast.clip import Clip, to_clip, to_tensor
+from framecast.data.film import Footage, in_memory
 from framecast.errors import InputError
 from framecast.forecast.inference import check_channels, check_horizon, counted, futures, inference
+from framecast.forecast.tiles import Tiles, in_tiles, plan_tiles
 from framecast.models.forecaster import Direct, Forecaster, Recurrent
 
+log = logging.getLogger(__name__)
 
-def forecast(model: Forecaster, clip: Clip, horizon: int, past: int | None = None) -> Clip:
+
+def forecast(
+    model: Forecaster,
+    clip: Footage,
+    horizon: int,
+    past: int | None = None,
+    tile: int | None = None,
+) -> Clip:
     """Continue a clip. Time grows with past + horizon, not with their product.
 
     Args:
@@ -26,6 +38,8 @@ def forecast(model: Forecaster, clip: Clip, horizon: int, past: int | None = Non
         horizon: number of frames to forecast, at least 1.
         past: how many of the last frames to read. Without it as many as the model was trained on,
             which is what it knows best; `past=len(clip)` gives a recurrent model all of them.
+        tile: cut frames into overlapping tiles of this side. Without it, frames are cut only where
+            the whole would take more than 1 GB, or half of the free memory.
 
     Returns:
         The `horizon` frames that follow, with the values, unit and frame rate of the clip. Pixels
@@ -42,21 +56,41 @@ def forecast(model: Forecaster, clip: Clip, horizon: int, past: int | None = Non
     """
     check_horizon(horizon)
     clip = clip.scaled_as(model.task.scaling)
-    past_1MCHW = to_tensor(clip.cut(len(clip) - frames_to_read(model, clip, past)))
-    never_1CHW = past_1MCHW.isnan().all(dim=1)
-    if never_1CHW.all():
-        what = f"has no known pixel in the last {counted(past_1MCHW.shape[1], 'frame')}"
+    known = in_memory(clip.cut(len(clip) - frames_to_read(model, clip, past)))
+    if known.physical and np.isnan(known.frames_THWC).all():
+        what = f"has no known pixel in the last {counted(len(known), 'frame')}"
         raise InputError(clip.source, what, "give a clip that ends with known frames")
-    frames_THWC: list[Any] = []
     with inference(model):
-        for lead, frame_1CHW in enumerate(islice(futures(model, past_1MCHW), horizon), start=1):
-            _check_finite(frame_1CHW, lead)
-            frame_1CHW = frame_1CHW.clamp(0, 1).masked_fill(never_1CHW, torch.nan)
-            frames_THWC += [*to_clip(frame_1CHW[:, None], like=clip).frames_THWC]
-    return replace(clip, frames_THWC=np.stack(frames_THWC))
+        tiles = plan_tiles(model, known, horizon, tile)
+        if tiles is None:
+            frames_THWC: list[Any] = []
+            for frame_1CHW in _ahead(model, known, horizon):
+                frames_THWC += [*to_clip(frame_1CHW[:, None], like=known).frames_THWC]
+            return replace(known.cut(len(known)), frames_THWC=np.stack(frames_THWC))
+        log.info(tiles.say())
+        return _forecast_in_tiles(model, known, horizon, tiles)
 
 
-def frames_to_read(model: Forecaster, clip: Clip, past: int | None) -> int:
+def _ahead(model: Forecaster, known: Clip, horizon: int) -> Iterator[Tensor]:
+    """Yield frame_1CHW after frame_1CHW in [0, 1]; NaN where no frame that is read knows one."""
+    past_1MCHW = to_tensor(known)
+    never_1CHW = past_1MCHW.isnan().all(dim=1)
+    for lead, frame_1CHW in enumerate(islice(futures(model, past_1MCHW), horizon), start=1):
+        _check_finite(frame_1CHW, lead)
+        yield frame_1CHW.clamp(0, 1).masked_fill(never_1CHW, torch.nan)
+
+
+def _forecast_in_tiles(model: Forecaster, known: Clip, horizon: int, tiles: Tiles) -> Clip:
+    def ahead(part: Clip) -> Tensor:
+        return torch.cat([*_ahead(model, part, horizon)])
+
+    frames_THWC = np.empty((horizon, *known.frames_THWC.shape[1:]), known.frames_THWC.dtype)
+    for rows, band_NCHW in in_tiles(known, tiles, model.multiple, ahead):
+        frames_THWC[:, rows] = to_clip(band_NCHW[None], like=known).frames_THWC
+    return replace(known.cut(len(known)), frames_THWC=frames_THWC)
+
+
+def frames_to_read(model: Forecaster, clip: Footage, past: int | None) -> int:
     """How many of the last frames of a clip the model is given. Refuse what it cannot read."""
     check_channels(model, clip.channels, where=clip.source)
     reads = model.task.past if past is None else past

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from framecast.clip import Clip
-from framecast.data.film import Cache, Film, Look, Reel
+from framecast.data.film import Cache, Film, Look, Reel, open_footage
 from framecast.errors import InputError
 from framecast.video.read import read
 from framecast.video.write import write
@@ -107,3 +107,16 @@ def test_the_fingerprint_is_that_of_files_and_frames(root, tmp_path):
     }
     (copy / "frame_0003.png").write_bytes((copy / "frame_0004.png").read_bytes())
     assert len(changed | {fingerprint(root / "pictures"), fingerprint(copy)}) == 5
+
+
+def test_long_clips_stay_on_disk_and_short_ones_do_not(root, monkeypatch):
+    whole = read(root / "film.mp4", every=2, size=(8, 10), grey=True)
+    assert isinstance(open_footage(root / "film.mp4", 2, (8, 10), grey=True), Clip)
+    monkeypatch.setattr("framecast.data.film.WHOLE", 5 * 80)
+    film = open_footage(root / "film.mp4", 2, (8, 10), grey=True)
+    assert isinstance(film, Film)
+    assert (len(film), film.seconds_per_frame) == (len(whole), whole.seconds_per_frame)
+    monkeypatch.setattr(Reel, "_keep", None)
+    for start, stop in ((0, 3), (9, 19), (18, 19)):
+        got = film.cut(start, stop).load().frames_THWC
+        np.testing.assert_array_equal(got, whole.frames_THWC[start:stop])

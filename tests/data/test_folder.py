@@ -7,8 +7,9 @@ from PIL import Image
 
 from framecast.clip import Clip
 from framecast.data.film import in_memory
-from framecast.data.folder import Folder, find_clips
+from framecast.data.folder import Folder, find_clips, unseen
 from framecast.errors import InputError
+from framecast.video.read import read
 from framecast.video.write import write
 
 RNG = np.random.default_rng(0)
@@ -180,3 +181,19 @@ def test_a_folder_without_clips_says_what_is_in_it(tmp_path):
     (tmp_path / "b.txt").write_text("world")
     with pytest.raises(InputError, match=r"holds no clip \(.*a.txt is text"):
         folder(tmp_path)
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_the_held_out_part_of_a_clip_is_that_of_its_training(tmp_path, every):
+    path = tmp_path / "long.npy"
+    write(noise(100), path)
+    settings = {"name": "folder"} | folder(path, every=2).config.model_dump()
+    clip = read(path, every=every)
+    held_out, said = unseen(settings, clip, every, 5)
+    assert said == "held out from training"
+    first = read(path, start=100 - 2 * 5).frames_THWC  # 50 frames, of which 5 are the test
+    np.testing.assert_array_equal(held_out.frames_THWC, first[::every])
+    assert unseen(settings, clip, every, 11)[1] == "most of them trained on"
+    assert unseen(settings | {"root": str(tmp_path)}, clip, every, 5)[1] == "perhaps trained on"
+    for other in ({}, {"name": "moving_digits"}, settings | {"root": str(tmp_path / "other.npy")}):
+        assert unseen(other, clip, every, 5) == (clip, "")

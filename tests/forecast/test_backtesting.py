@@ -1,12 +1,14 @@
 """Back-tests: which windows are forecast, what is measured, and how it is put in words."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from framecast.clip import Clip
 from framecast.errors import InputError
-from framecast.forecast import Backtest, backtest
+from framecast.forecast import Backtest, backtest, backtesting
 from framecast.models.forecaster import Direct, ForecasterConfig, Recurrent, RecurrentConfig, Task
 from framecast.models.persistence import Persistence
 
@@ -163,3 +165,24 @@ def test_the_verdict_of_a_clip_too_short_says_how_many_frames_it_takes():
     assert result.verdict() == (
         "this video is too short to test the forecast on: it has 9 frames, that takes 10"
     )
+
+
+def test_large_frames_are_tested_in_parts(monkeypatch):
+    monkeypatch.setattr(backtesting, "PIXELS_IN_PART", 48)
+    model, clip = Trend(), ramp_clip(30, shape=(12, 24, 1))
+    found = backtest(model, clip, 5)
+    assert found.parts
+    assert "earlier windows in parts of the frame)" in found.verdict()
+    torch.testing.assert_close(found.skill_N, torch.ones(5, dtype=torch.float64))
+    assert not backtest(model, ramp_clip(30, shape=(6, 8, 1)), 5).parts
+    values = np.arange(12 * 24, dtype=np.float32).reshape(1, 12, 24, 1).repeat(3, axis=0)
+    seen = [backtesting._part(Clip(values), number, 5, 10).frames_THWC for number in range(16)]
+    assert {part.shape for part in seen} == {(3, 5, 10, 1)}
+    assert len(np.unique(np.concatenate(seen))) > 0.8 * 12 * 24
+
+
+def test_what_the_model_was_trained_on_is_said():
+    found = backtest(PERSISTENCE, ramp_clip(30), 5)
+    assert "; train on it:" in found.verdict()
+    said = replace(found, trained="held out from training").verdict()
+    assert said.endswith("windows, held out from training)")

@@ -20,7 +20,6 @@ from framecast.data.windows import DataConfig
 from framecast.errors import InputError
 
 SHARE = 0.1  # of the clips, or of the time, for validation and as much for test
-POOL = 2**28  # bytes of frames whose windows are shuffled together when they lie on disk
 
 
 class ClipsConfig(DataConfig):
@@ -106,10 +105,13 @@ class ClipWindows:
         can be repeated.
         """
         blocks, sizes = self._blocks()
-        if sizes.sum() <= POOL:
+        pool = min(
+            (clip.reel.cache.pool for clip in self.clips if isinstance(clip, Film)), default=0
+        )
+        if sizes.sum() <= pool:
             return rng.permutation(len(self))
         shuffled = rng.permutation(len(blocks))
-        pools = np.cumsum(sizes[shuffled]) // POOL
+        pools = np.cumsum(sizes[shuffled]) // pool
         order = [
             rng.permutation(np.concatenate([blocks[block] for block in shuffled[pools == pool]]))
             for pool in np.unique(pools)

@@ -20,16 +20,23 @@ from framecast.video.images import decode_stills, stills
 from framecast.video.read import family, frames, pace, read
 from framecast.video.selection import CutShort, Pictures, Selection
 
-WHOLE = 2**28  # bytes of frames below which a clip is read at once
+WHOLE = 2**27  # bytes of frames below which a clip is read at once
 COUNTED_AT = (16, 16)  # pixels of frames that are only counted
+POOL = 2**28  # bytes of frames whose windows are shuffled together
 CHUNK_BYTES, CHUNK_FRAMES = 2**24, 256  # what is decoded at a time, at most either of them
 
 
 class Cache:
-    """Arrays that were used last, up to a number of bytes together; always the very last one."""
+    """Arrays that were used last, up to a number of bytes together; always the very last one.
 
-    def __init__(self, limit: int) -> None:
-        self.limit, self.size = limit, 0
+    Args:
+        limit: bytes.
+        pool: bytes that should be asked for together. It decides the order of training, and so must
+            not depend on the machine, as `limit` may.
+    """
+
+    def __init__(self, limit: int, pool: int = POOL) -> None:
+        self.limit, self.pool, self.size = limit, pool, 0
         self._kept: OrderedDict[Any, NDArray[Any]] = OrderedDict()
 
     def get(self, key: object, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:

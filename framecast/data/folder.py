@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from framecast.data.cutting import ClipsConfig, split_clips, time_parts
-from framecast.data.film import Cache, Film, Footage, Look, Reel
+from framecast.data.film import POOL, Cache, Film, Footage, Look, Reel
 from framecast.data.scaling import share_scaling
 from framecast.data.windows import DataConfig, Windows
 from framecast.errors import InputError
@@ -148,7 +148,7 @@ def read_all(paths: Sequence[Path], config: FolderConfig) -> Found:
     Raises:
         InputError: no path is a clip.
     """
-    found, cache = Found(), Cache(_cache_bytes(config))
+    found, cache = Found(), _cache(config)
     size = config.size if isinstance(config.size, tuple) else None
     for path in paths:
         try:
@@ -214,12 +214,12 @@ def unseen(
     return held_out, "held out from training"
 
 
-def _cache_bytes(config: FolderConfig) -> int:
+def _cache(config: FolderConfig) -> Cache:
     """As set, or a share of what is free; processes of one machine divide it."""
     if config.cache:
-        return config.cache * 2**20
+        return Cache(config.cache * 2**20, min(POOL, config.cache * 2**20 * 3 // 4))
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return min(available() // 4, MOST_CACHE * 2**20) // processes
+    return Cache(min(available() // 4, MOST_CACHE * 2**20) // processes)
 
 
 def _share_channels(found: Found, window: int) -> None:

@@ -39,7 +39,7 @@ def forecast(
         past: how many of the last frames to read. Without it as many as the model was trained on,
             which is what it knows best; `past=len(clip)` gives a recurrent model all of them.
         tile: cut frames into overlapping tiles of this side. Without it, frames are cut only where
-            the whole would take more than 1 GB, or half of the free memory.
+            the whole would take more than 0.5 GB, or half of the free memory.
 
     Returns:
         The `horizon` frames that follow, with the values, unit and frame rate of the clip. Pixels

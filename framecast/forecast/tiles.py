@@ -23,7 +23,7 @@ from framecast.memory import Peak, available, said
 from framecast.models.forecaster import Forecaster
 from framecast.models.reach import reach
 
-MOST_MEMORY = 2**30  # bytes that a forecast takes, and never more than half of what is free
+MOST_MEMORY = 2**29  # bytes that a forecast takes, and never more than half of what is free
 SMALL_FRAME = 2**18  # pixels of all channels that need no question
 PIECES = (64, 128)  # sides of the frames at which memory is measured
 LEAST_TILE, LEAST_OVERLAP = 64, 32  # pixels

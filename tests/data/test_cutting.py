@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framecast.clip import Clip
-from framecast.data import cutting
 from framecast.data.cutting import ClipsConfig, ClipWindows, split_clips, split_first
 from framecast.data.film import Cache, Film
 from framecast.data.windows import shuffled
@@ -176,9 +175,10 @@ def test_first_leaves_something_to_test_on():
         split_first(20, clips(*[5] * 20), config())
 
 
-def films(*lengths, chunk=8):
+def films(*lengths, chunk=8, pool=2**28):
     """Stand-ins for films on disk: `order` asks for their places alone."""
-    reels = [SimpleNamespace(chunk=chunk, chunk_bytes=chunk * 100) for _ in lengths]
+    cache = Cache(1, pool)
+    reels = [SimpleNamespace(chunk=chunk, chunk_bytes=chunk * 100, cache=cache) for _ in lengths]
     cuts = [Film(reel, 3, 3 + length, 1) for reel, length in zip(reels, lengths, strict=True)]
     windows = object.__new__(ClipWindows)
     windows.clips, windows.length, windows.stride = cuts, 5, 2
@@ -202,9 +202,8 @@ def decoded(windows, order, kept):
     return count
 
 
-def test_windows_on_disk_come_chunk_by_chunk(monkeypatch):
-    monkeypatch.setattr(cutting, "POOL", 10 * 800)
-    windows = films(500, 400, 5)
+def test_windows_on_disk_come_chunk_by_chunk():
+    windows = films(500, 400, 5, pool=10 * 800)
     order = windows.order(np.random.default_rng(1))
     assert sorted(order) == list(range(len(windows)))
     chunks = sum(
@@ -219,11 +218,11 @@ def test_windows_on_disk_come_chunk_by_chunk(monkeypatch):
     assert near.mean() < 0.1, "within a pool it is random"
 
 
-def test_the_order_is_that_of_the_seed_and_of_no_machine(monkeypatch):
+def test_the_order_is_that_of_the_seed_and_of_no_machine():
     windows = films(500, 400, 5)
     plain = np.random.default_rng(1).permutation(len(windows))
     np.testing.assert_array_equal(shuffled(windows, np.random.default_rng(1)), plain)
-    monkeypatch.setattr(cutting, "POOL", 10 * 800)
+    windows = films(500, 400, 5, pool=10 * 800)
     one, same, other = (shuffled(windows, np.random.default_rng(seed)) for seed in (1, 1, 2))
     np.testing.assert_array_equal(one, same)
     assert (one != other).any()

@@ -3,6 +3,7 @@
 Shapes: B batch, T frames, C channels, H height, W width, X pairs of frames, h × w patches.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,7 @@ SIDE = 128  # pixels of the longer side at which motion is looked for
 PATCH, FARTHEST = 12, 16  # pixels there: side of a patch, largest displacement that is tried
 CHANGE = 0.02  # root mean square over a patch that is more than noise
 EXPLAINED = 0.8  # share of a change that a displacement has to explain to be called motion
-PAIRS = 24
+PAIRS, VALUES = 24, 2**26  # compared at most; windows of large frames take long to load
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,14 @@ class Motion:
     at_least: bool
 
 
-def measure_motion(windows: Windows, pairs: int = PAIRS) -> Motion:
+def measure_motion(windows: Windows) -> Motion:
     """Compare frames with the next ones in windows that are spread evenly over a split.
 
     Each patch is looked for in the next frame, at every displacement of up to 16 pixels at a size
     of 128. One that changes, and whose change a displacement explains for 80 %, moves.
     """
-    index = np.linspace(0, len(windows) - 1, min(pairs, len(windows))).astype(np.int64)
+    most = max(2, VALUES // math.prod(windows.shape_TCHW))
+    index = np.linspace(0, len(windows) - 1, min(PAIRS, most, len(windows))).astype(np.int64)
     ends = [windows.batch(index[i : i + 1])[0, -2:] for i in range(len(index))]
     if len(ends[0]) < 2:
         return Motion(0.0, 0.0, at_least=False)

@@ -57,10 +57,11 @@ def forecast(
     from framecast.video.write import write
 
     model = load(run)
-    clip = open_footage(video, every or 1, parse_size(size), grey=bool(grey))
+    trained_on = read_config(run).get("data", {}) if Path(run, CONFIG).exists() else {}
+    crop = trained_on.get("fit") != "squeeze"
+    clip = open_footage(video, every or 1, parse_size(size), grey=bool(grey), crop=crop)
     with lines_shown(), enough_memory("the forecast", "give a smaller --tile, --horizon or --size"):
         future = continue_clip(model, clip, horizon, past, tile)
-        trained_on = read_config(run).get("data", {}) if Path(run, CONFIG).exists() else {}
         needed = (past or model.task.past) + horizon
         known, trained = unseen(trained_on, clip, every or 1, needed)
         tested = replace(backtest(model, known, horizon, past), trained=trained)

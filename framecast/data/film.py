@@ -284,7 +284,12 @@ def in_memory(clip: Footage) -> Clip:
 
 
 def open_footage(
-    path: Path, every: int = 1, size: tuple[int, int] | int | None = None, grey: bool = False
+    path: Path,
+    every: int = 1,
+    size: tuple[int, int] | int | None = None,
+    *,
+    grey: bool = False,
+    crop: bool = True,
 ) -> Footage:
     """A clip of any length: in memory when it is small, else on disk, decoded where it is used.
 
@@ -293,17 +298,21 @@ def open_footage(
         every: 2 takes each second frame, and so on.
         size: (height, width), or one number for a square; the default keeps the size.
         grey: make one channel out of colour.
+        crop: keep proportions by cutting off what is beyond `size`; else squeeze.
 
     Raises:
         InputError: the path is no clip.
     """
-    head = read(path, stop=1, size=size, grey=grey)
-    if family(path) == "array" or head.frames_THWC.dtype != np.uint8:
-        return read(path, every=every, size=size, grey=grey)
-    most = max(1, WHOLE // head.frames_THWC.nbytes)
-    clip = read(path, stop=(most - 1) * every + 2, every=every, size=size, grey=grey)
-    if len(clip) < most:
-        return clip
+    head = read(path, stop=1, grey=grey)
+    pair = (size, size) if isinstance(size, int) else size
+    look = Look.of(head.size, pair or head.size, every, grey, crop)
+    stop, wanted = None, look.scaled if pair else None
+    if family(path) != "array" and not head.physical:
+        most = max(1, WHOLE // (look.scaled[0] * look.scaled[1] * head.channels))
+        stop = (most - 1) * every + 2
+    clip = read(path, stop=stop, every=every, size=wanted, grey=grey)
+    if stop is None or len(clip) < most:
+        frames_THWC: Any = clip.frames_THWC
+        return replace(clip, frames_THWC=look.cut(frames_THWC))
     del clip
-    look = Look(head.size, head.size, every, grey)
     return Film.of(Reel(path, look, 1, Cache(0)))

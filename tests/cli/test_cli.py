@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from framecast.cli import app, main
+from framecast.clip import Clip
+from framecast.video.write import write
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -51,6 +53,21 @@ def trained(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "square"
     app(["train", str(clip), "--out", str(folder), *TINY], standalone_mode=False)
     return folder
+
+
+def test_a_mixed_folder_is_told_and_trained_on(run: Run, clip: Path, tmp_path: Path) -> None:
+    mixed = tmp_path / "mixed"
+    mixed.mkdir()
+    frames_THWC = np.repeat(np.load(clip)[..., None], 3, axis=3)
+    clips = {"a.avi": frames_THWC, "b": frames_THWC[..., :1], "c.gif": frames_THWC}
+    for name, frames in clips.items():
+        write(Clip(frames), mixed / name)
+    (mixed / "notes.txt").write_text("filmed in May")
+    code, out, err = run("train", mixed, "--out", "mixed_run", "--size", 24, *TINY)
+    assert (code, err) == (0, "")
+    for words in ("windows of 4 + 4 frames, 24×24 pixels in colour", "1 grey clip of 3 read as",
+                  "skipped 1:", "notes.txt is text", "of memory, ", " per epoch of "):  # fmt: skip
+        assert words in out
 
 
 def test_train_evaluate_forecast_check(run: Run, clip: Path, trained: Path, tmp_path: Path) -> None:
@@ -126,6 +143,8 @@ def test_each_command_has_an_example(run: Run) -> None:
         ("forecast persistence nan.npy", "nan.npy"),
         ("forecast persistence long.npy -o f.xyz", "f.xyz"),
         ("forecast TRAINED short.npy", "short.npy has 3 frames"),
+        ("forecast TRAINED long.npy --tile 5", "--tile is 5: give at least 64 pixels"),
+        ("train . --set data.fit=stretch", "data.fit is 'stretch'"),
         ("forecast TRAINED two.npy", "two.npy"),
         ("forecast conv_lstm short.npy", "conv_lstm has to be trained first"),
         ("train short.npy", "short.npy"),

@@ -1,5 +1,7 @@
 """Films on disk: the same frames as a read of the whole, in bounded memory."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -110,9 +112,13 @@ def test_the_fingerprint_is_that_of_files_and_frames(root, tmp_path):
 
 
 def test_long_clips_stay_on_disk_and_short_ones_do_not(root, monkeypatch):
-    whole = read(root / "film.mp4", every=2, size=(8, 10), grey=True)
-    assert isinstance(open_footage(root / "film.mp4", 2, (8, 10), grey=True), Clip)
-    monkeypatch.setattr("framecast.data.film.WHOLE", 5 * 80)
+    whole = read(root / "film.mp4", every=2, size=(8, 13), grey=True)
+    whole = replace(whole, frames_THWC=whole.frames_THWC[:, :, 1:11])
+    short = open_footage(root / "film.mp4", 2, (8, 10), grey=True)
+    np.testing.assert_array_equal(short.frames_THWC, whole.frames_THWC)
+    squeezed = open_footage(root / "film.mp4", size=8, crop=False)
+    np.testing.assert_array_equal(squeezed.frames_THWC, read(root / "film.mp4", size=8).frames_THWC)
+    monkeypatch.setattr("framecast.data.film.WHOLE", 5 * 8 * 13)
     film = open_footage(root / "film.mp4", 2, (8, 10), grey=True)
     assert isinstance(film, Film)
     assert (len(film), film.seconds_per_frame) == (len(whole), whole.seconds_per_frame)

@@ -126,3 +126,13 @@ def test_the_estimate_is_what_a_large_frame_takes(monkeypatch):
 def test_a_tile_has_a_least_size():
     with pytest.raises(InputError, match="--tile is 5: give at least 64"):
         forecast(Convolution(), noise(100, 100), 2, tile=5)
+
+
+def test_missing_pixels_stay_missing_in_tiles(monkeypatch):
+    clip = noise(80, 200)
+    clip.frames_THWC[:, :, :90] = np.nan  # all of the first tile
+    clip.frames_THWC[1, :, 100] = np.nan  # known in another frame
+    model = Convolution()
+    whole, cut = (forecast(model, clip, 3, tile=tile) for tile in (None, 64))
+    np.testing.assert_allclose(cut.frames_THWC, whole.frames_THWC, atol=1e-5)
+    assert np.isnan(cut.frames_THWC).mean() == pytest.approx(90 / 200)

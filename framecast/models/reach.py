@@ -12,7 +12,7 @@ from torch import Tensor
 from framecast.models.forecaster import Direct, Forecaster
 
 SHARE = 0.01  # of the largest influence: what is below does not count
-SIDES = (32, 64, 128)  # positions of the frames that are tried, until what counts lies well inside
+SIDES = (16, 32, 64)  # positions of the frames that are tried, until what counts lies well inside
 LEAK = 2.5  # times the mean influence of the outermost pixels
 SAMPLES = 4  # sequences, over which influences are averaged
 PLACES = 4  # within a patch: what is at its border sees less far to one side
@@ -29,7 +29,7 @@ def reach(model: Forecaster) -> int:
         model: any forecaster; it is left as it is.
 
     Returns:
-        Pixels, at most half the side of the largest frame that is tried: 64 positions.
+        Pixels, at most half the side of the largest frame that is tried: 32 positions.
     """
     model = deepcopy(model).float().eval()
     for positions in SIDES:

@@ -19,7 +19,7 @@ from framecast.data.summary import summarize
 from framecast.data.windows import Dataset
 from framecast.errors import InputError
 from framecast.memory import Peak, available, said
-from framecast.models.forecaster import Forecaster, Recurrent
+from framecast.models.forecaster import Forecaster
 from framecast.models.reach import reach
 from framecast.train.config import TrainConfig
 from framecast.train.loop import Objective, Sampler
@@ -87,7 +87,7 @@ def look_ahead(model: Forecaster, data: Dataset, config: TrainConfig, device: Pr
 
 def what_to_lower(model: Forecaster) -> str:
     """The settings that cost memory, those that change the result least first."""
-    low = isinstance(model, Recurrent) and model.config.memory == "fast"
+    low = getattr(model.config, "memory", "") == "fast"
     first = "--set model.memory=low, " if low else ""
     return f"{first}--set train.batch=1, a smaller --size, or a smaller --past and --future"
 

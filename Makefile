@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test check format bench
+.PHONY: demo test check format bench soak
 
 demo: $(VENV)/.base
 	$(BIN)/framecast demo
@@ -27,6 +27,10 @@ format: $(VENV)/.dev
 bench: $(VENV)/.dev
 	for name in layer gates tutorial stream zoo memory; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 	$(BIN)/python -m benchmarks.table
+
+# Half an hour on two cores: every test that shows a promise, in full; docs/reliability.md is made of it.
+soak: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m "" --record
 
 # A stamp is written last, so that an install that broke off is done again.
 $(VENV)/.base: pyproject.toml constraints.txt | $(VENV)/.made

@@ -9,6 +9,7 @@ import torch
 from torch.utils._pytree import tree_leaves, tree_map
 
 from framecast.layers import graphs
+from tests.ledger import Ledger
 
 torch.set_num_threads(1)
 hypothesis.settings.register_profile("framecast", deadline=None, derandomize=True)
@@ -61,3 +62,19 @@ def recorder(monkeypatch):
 
     monkeypatch.setitem(graphs.RECORDERS, "cpu", lambda device: record)
     return made
+
+
+def pytest_addoption(parser):
+    help = "run the tests that show a promise, alone, and write results/reliability.csv"
+    parser.addoption("--record", action="store_true", help=help)
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--record"):
+        items[:] = [item for item in items if "promise" in getattr(item, "fixturenames", ())]
+
+
+@pytest.fixture
+def promise(request):
+    """`promise("A1", trials=9, failures=0, control=("what was broken", 9, 9))`; see ledger.py."""
+    return Ledger(request.node.nodeid, request.config.getoption("--record"))

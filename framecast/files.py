@@ -1,8 +1,10 @@
-"""Write files whole or not at all."""
+"""Write files whole or not at all; read regular ones alone."""
 
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 from framecast.errors import InputError
 
@@ -31,3 +33,16 @@ def write_atomic(path: Path, content: bytes) -> None:
         reason = error.strerror or str(error)
         fix = "choose another folder, or make room"
         raise InputError(path, f"cannot be written ({reason})", fix) from None
+
+
+def open_file(path: Path) -> IO[bytes]:
+    """Open a regular file for reading: a pipe or a device may have no end, or wait for ever.
+
+    Raises:
+        OSError: there is none, or it is something else.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError("no regular file")
+    return os.fdopen(descriptor, "rb")

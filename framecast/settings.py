@@ -1,5 +1,6 @@
 """Settings: frozen, typed, with ranges; unknown keys are refused with the nearest name."""
 
+import reprlib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any, Self
@@ -52,5 +53,5 @@ class Settings(BaseModel):
         if first["type"] == "missing":
             return InputError(f"{section}.{key}", "is missing", f"--set {section}.{key}=…")
         said = first["msg"].removeprefix("Value error, ")
-        what = f"is {first['input']!r}" if first["loc"] else "do not fit together"
+        what = f"is {reprlib.repr(first['input'])}" if first["loc"] else "do not fit together"
         return InputError(f"{section}.{key}", what, said[0].lower() + said[1:])

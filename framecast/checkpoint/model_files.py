@@ -7,14 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
-from safetensors import SafetensorError
+import torch
+from pydantic import TypeAdapter, ValidationError
 
+from framecast.checkpoint import strict_json
+from framecast.checkpoint.weights_file import read_weights
 from framecast.errors import InputError
-from framecast.files import write_atomic
+from framecast.files import open_file, write_atomic
 from framecast.models import MODELS, build_model
 from framecast.models.forecaster import Forecaster, Task
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+LIMIT = 1 << 20  # bytes of config.json
+_SECTIONS = TypeAdapter(dict[str, dict[str, Any]])
 
 
 def model_name(model: Forecaster) -> str:
@@ -49,23 +54,33 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     """The sections of a run's config.json: model, task, and those that training added.
 
     Raises:
-        InputError: there is no such file, or it is damaged.
+        InputError: there is no such file, it is damaged or too large, or it names no model.
     """
     path = Path(folder) / CONFIG
     try:
-        config = json.loads(path.read_text())
-        assert isinstance(config["model"]["name"], str)
-        Task.parse(config["task"])
+        with open_file(path) as file:
+            content = file.read(LIMIT + 1)
     except OSError:
         fix = "give a folder written by framecast train, or one of " + ", ".join(MODELS)
         raise InputError(folder, "is neither a run folder nor a model", fix) from None
-    except (ValueError, KeyError, TypeError, AssertionError):
-        raise InputError(path, "is damaged", "train again, or restore the file") from None
+    if len(content) > LIMIT:
+        raise InputError(path, f"has more than {LIMIT} bytes", "restore the file")
+    try:
+        config = strict_json.loads(content)
+        _SECTIONS.validate_python(config)
+        Task.parse(config["task"])
+        name = config["model"]["name"]
+    except (ValueError, KeyError) as error:
+        # pydantic's error, a ValueError too, goes on for many lines.
+        why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        raise InputError(path, f"is damaged ({why})", "train again, or restore the file") from None
+    if name not in [*MODELS]:
+        raise InputError(path, f"is of the model {name!r:.80}", "take one of " + ", ".join(MODELS))
     return dict(config)
 
 
 def load(source: str | Path) -> Forecaster:
-    """Load a trained model, ready to forecast.
+    """Load a trained model, ready to forecast. The files may come from a stranger.
 
     Args:
         source: a run or weights folder, or the name of a model with nothing to learn.
@@ -83,16 +98,12 @@ def load(source: str | Path) -> Forecaster:
         return _untrained(str(source))
     config = read_config(source)
     settings = dict(config["model"])
-    model = build_model(settings.pop("name"), settings, Task.parse(config["task"]))
-    path = Path(source, WEIGHTS)
-    try:
-        model.load_state_dict(safetensors.torch.load_file(path))
-    except FileNotFoundError:
-        raise InputError(path, "is missing", "train again, or restore the file") from None
-    except (OSError, SafetensorError, RuntimeError, ValueError):
-        raise InputError(
-            path, "is damaged, or belongs to other settings", "train again, or restore the file"
-        ) from None
+    name, task = settings.pop("name"), Task.parse(config["task"])
+    with torch.device("meta"):  # no memory is taken before the sizes are known to be right
+        shapes = build_model(name, settings, task).state_dict()
+    weights = read_weights(Path(source, WEIGHTS), shapes)
+    model = build_model(name, settings, task)
+    model.load_state_dict(weights)
     return model.eval()
 
 

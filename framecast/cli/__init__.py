@@ -45,5 +45,7 @@ def main() -> None:
 
 
 def _fail(message: str) -> None:
-    sys.stderr.write("framecast: " + " ".join(message.split()) + "\n")
+    # Names in files from strangers may hold what steers a terminal.
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(message.split()))
+    sys.stderr.write(f"framecast: {shown}\n")
     sys.exit(BAD_INPUT)

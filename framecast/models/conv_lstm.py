@@ -35,8 +35,12 @@ SURE = 5.0  # logit of staying in a model that starts from the last frame; LOG.m
 class ConvLSTMConfig(RecurrentConfig):
     """Settings of `ConvLSTM`."""
 
-    hidden: tuple[int, ...] = Field((48, 48), min_length=1, description="channels, one per layer")
-    kernel: tuple[int, ...] = Field((3,), min_length=1, description="odd; one for all, or one each")
+    hidden: tuple[int, ...] = Field(
+        (48, 48), min_length=1, max_length=64, description="channels, one per layer"
+    )
+    kernel: tuple[int, ...] = Field(
+        (3,), min_length=1, max_length=64, description="odd; one for all, or one each"
+    )
     patch: Literal[1, 2, 4, 8] = Field(
         4, description="side of the square of pixels in one position"
     )

@@ -7,11 +7,11 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, ClassVar, Literal, Self, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 import torch
 import torch.distributed as dist
-from pydantic import Field
+from pydantic import ConfigDict, Field, TypeAdapter
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -32,22 +32,23 @@ class Task:
     `scaling` says what the numbers in [0, 1] mean, if they are measurements.
     """
 
-    channels: int = 1
-    height: int = 64
-    width: int = 64
-    past: int = 10
-    future: int = 10
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    channels: Annotated[int, Field(strict=True, ge=1, le=4096)] = 1
+    height: Annotated[int, Field(strict=True, ge=1, le=65_536)] = 64
+    width: Annotated[int, Field(strict=True, ge=1, le=65_536)] = 64
+    past: Annotated[int, Field(strict=True, ge=1, le=1000)] = 10
+    future: Annotated[int, Field(strict=True, ge=1, le=1000)] = 10
     scaling: Scaling | None = None
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Self:
-        """A task from what `dataclasses.asdict` made of one.
+        """A task from what `dataclasses.asdict` made of one, in a file of a stranger perhaps.
 
         Raises:
-            TypeError, ValueError: these are no such values.
+            ValueError: these are no such values, or one of them is out of its range.
         """
-        scaling = values.get("scaling")
-        return cls(**{**values, "scaling": scaling and Scaling(**scaling)})
+        return TypeAdapter(cls).validate_python(values)
 
 
 class ForecasterConfig(Settings):

@@ -1,19 +1,30 @@
-"""Fetching data sets, only when the user asks: over https, with size and checksum pinned."""
+"""Fetching data sets, only when the user asks: over https, with size and checksum pinned.
+
+Moving MNIST has no published SHA-256, only an MD5: that one guards against damage, not malice.
+"""
 
 import hashlib
 import os
+import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import closing
 from difflib import get_close_matches
+from http import HTTPStatus
 from http.client import HTTPException, HTTPMessage
 from pathlib import Path
 from typing import IO, Any, NamedTuple
+from urllib.error import HTTPError
 from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+from filelock import FileLock
 
 from framecast.errors import InputError
 
 CHUNK = 2**20  # bytes
-TIMEOUT = 30  # seconds without a byte
+TIMEOUT = 30  # seconds without a byte, and seconds before a slow answer is given up
+SLOWEST = 1024  # bytes per second
+ATTEMPTS = 4
+PARTIAL, UNSATISFIABLE = HTTPStatus.PARTIAL_CONTENT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
 
 
 class Remote(NamedTuple):
@@ -56,7 +67,7 @@ REMOTES: dict[str, tuple[Remote, ...]] = {
     ),
 }
 
-Opener = Callable[[str], AbstractContextManager[IO[bytes]]]
+Opener = Callable[[Request], Any]  # the answer is an http.client.HTTPResponse
 
 
 class _HttpsOnly(HTTPRedirectHandler):
@@ -70,10 +81,10 @@ class _HttpsOnly(HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def open_https(url: str) -> Any:
+def open_https(request: Request) -> Any:
     """Open an https address for reading."""
-    assert url.startswith("https://"), url
-    return build_opener(_HttpsOnly()).open(url, timeout=TIMEOUT)
+    assert request.full_url.startswith("https://"), request.full_url
+    return build_opener(_HttpsOnly()).open(request, timeout=TIMEOUT)
 
 
 def home(name: str) -> Path:
@@ -85,6 +96,9 @@ def home(name: str) -> Path:
 
 def get(name: str, root: str | Path | None = None, open_url: Opener = open_https) -> Path:
     """Fetch the files of a data set that are not there yet.
+
+    Of several processes that want a file one fetches it, and the others wait. What breaks off goes
+    on from there, at the next call too; a file has its name only once its bytes are right.
 
     Args:
         name: a key of `REMOTES`.
@@ -107,8 +121,12 @@ def get(name: str, root: str | Path | None = None, open_url: Opener = open_https
         path = folder / remote.name
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            if not _is_right(path, remote):
-                _fetch(remote, path, open_url)
+            if _is_right(path, remote):
+                continue
+            # The system lets go of the lock of a process that dies.
+            with FileLock(path.with_name(f".{path.name}.lock")):
+                if not _is_right(path, remote):
+                    _fetch(remote, path, open_url)
         except OSError as error:
             raise InputError(path, f"cannot be written ({error})", "choose another root") from None
     return folder
@@ -121,32 +139,78 @@ def _is_right(path: Path, remote: Remote) -> bool:
         return hashlib.file_digest(file, remote.algorithm).hexdigest() == remote.digest
 
 
+class _BrokenError(Exception):
+    """The server cannot be reached, or its answer broke off: what has come is kept."""
+
+
+class _UselessError(_BrokenError):
+    """The server does not go on from what has come."""
+
+
 def _fetch(remote: Remote, path: Path, open_url: Opener) -> None:
-    """Stream into a temporary file beside `path`, check it there, and only then rename it."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    digest, size = hashlib.new(remote.algorithm), 0
-    try:
-        with part.open("wb") as file:
-            for chunk in _chunks(remote, path, open_url):
-                digest.update(chunk)
-                size += file.write(chunk)
-                if size > remote.size:
-                    break
-        if size != remote.size or digest.hexdigest() != remote.digest:
-            what = f"sent {size} bytes that are not the file of {remote.size} bytes"
-            fix = f"fetch {remote.name} elsewhere and put it into {path.parent}"
-            raise InputError(remote.url, what, fix)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    """Stream into a file beside `path`, check it there, and only then rename it."""
+    part, what = path.with_name(f".{path.name}.part"), ""
+    for _ in range(ATTEMPTS):
+        start = part.stat().st_size if part.exists() else 0
+        try:
+            _go_on(remote, part, start, open_url)
+        except _BrokenError as error:
+            what = f"cannot be reached ({error})"
+            if isinstance(error, _UselessError):
+                part.unlink()
+            elif not part.exists():  # nothing ever came
+                break
+            continue
+        if _is_right(part, remote):
+            part.replace(path)
+            return
+        what = f"sent {part.stat().st_size} bytes that are not the file of {remote.size} bytes"
+        part.unlink()
+        if not start:  # else what had come before may have been wrong
+            break
+    fix = f"try again later, or fetch {remote.name} by hand and put it into {path.parent}"
+    raise InputError(remote.url, what, fix)
 
 
-def _chunks(remote: Remote, path: Path, open_url: Opener) -> Iterator[bytes]:
+def _go_on(remote: Remote, part: Path, start: int, open_url: Opener) -> None:
+    """Fetch what is missing after the first `start` bytes; no more than one chunk too much."""
+    if start >= remote.size:
+        return
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
+    with closing(_attempt(lambda: open_url(Request(remote.url, headers=headers)))) as answer:
+        if answer.status == PARTIAL:
+            wanted = f"bytes {start}-{remote.size - 1}/{remote.size}"
+            if answer.headers.get("Content-Range") != wanted:
+                raise (_UselessError if start else _BrokenError)("sent another part")
+        else:
+            start = 0
+        with part.open("ab") as file:
+            file.truncate(start)
+            for chunk in _chunks(answer):
+                file.write(chunk)
+                if file.tell() > remote.size:
+                    return
+            os.fsync(file.fileno())
+    if (size := part.stat().st_size) < remote.size:
+        raise _BrokenError(f"broke off after {size} of {remote.size} bytes")
+
+
+def _chunks(answer: Any) -> Iterator[bytes]:
+    started, size = time.monotonic(), 0
+    while chunk := _attempt(lambda: answer.read1(CHUNK)):
+        size += len(chunk)
+        seconds = time.monotonic() - started
+        if seconds > TIMEOUT and size < SLOWEST * seconds:
+            raise _BrokenError(f"sent {size} bytes in {seconds:.0f} seconds")
+        yield chunk
+
+
+def _attempt(call: Callable[[], Any]) -> Any:
+    """Do what the network may prevent."""
     try:
-        with open_url(remote.url) as answer:
-            while chunk := answer.read(CHUNK):
-                yield chunk
-    except (OSError, HTTPException) as error:
-        fix = f"fetch it by hand and put it into {path.parent}"
-        why = getattr(error, "reason", error)
-        raise InputError(remote.url, f"cannot be reached ({why})", fix) from None
+        return call()
+    except HTTPError as error:
+        kind = _UselessError if error.code == UNSATISFIABLE else _BrokenError
+        raise kind(" ".join(f"{error.code} {error.reason}".split())) from None
+    except (OSError, HTTPException, ValueError) as error:
+        raise _BrokenError(str(getattr(error, "reason", error)) or type(error).__name__) from None

@@ -16,7 +16,8 @@ from framecast.errors import InputError
 console = Console(quiet=os.environ.get("RANK", "0") != "0")
 
 Source = Annotated[
-    str, typer.Argument(help="A data set's name, a video, a folder of videos, or an array file.")
+    str,
+    typer.Argument(help="A data set's name, a video, a folder or zip of videos, or an array file."),
 ]
 Run = Annotated[
     str, typer.Argument(help="A run folder, a weights folder, or a model such as persistence.")

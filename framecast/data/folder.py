@@ -1,4 +1,4 @@
-"""Your own videos: a folder of clips, one long clip, or a folder of pictures, which is one clip.
+"""Your own videos: a folder or archive of clips, a long clip, or pictures, which are one clip.
 
 Shapes: T frames, C channels, H height, W width.
 """
@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from framecast.data.archives import is_archive, unpacked
 from framecast.data.cutting import ClipsConfig, split_clips, time_parts
 from framecast.data.film import POOL, Cache, Film, Footage, Look, Reel
 from framecast.data.scaling import share_scaling
@@ -114,13 +115,15 @@ def _counted(number: int, noun: str) -> str:
 
 
 def find_clips(root: Path) -> list[Path]:
-    """The paths that may be clips: a file itself, or what is in a folder, at any depth.
+    """The paths that may be clips: a file itself, or what is in a folder or archive, at any depth.
 
     Pictures that lie in one folder are one clip, named by the folder.
 
     Raises:
-        InputError: the path does not exist, or nothing is in it.
+        InputError: the path does not exist, nothing is in it, or it is an unsafe archive.
     """
+    if is_archive(root):
+        root = unpacked(root)
     if family(root) != "folder":
         return [root]
     found = _walk(root)

@@ -4,7 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from framecast.check import check, probe_repeat
+from framecast.check import check
+from framecast.check.answers import probe_repeat
 from framecast.models import build_model
 from framecast.models.forecaster import Direct, ForecasterConfig, Recurrent, RecurrentConfig, Task
 
@@ -154,25 +155,39 @@ def test_a_sound_direct_model_and_a_sound_function_pass():
 @pytest.mark.parametrize(
     ("kind", "found"),
     [
-        (NormalisesTheBatch, {"batch": "the forecast of sequence 2 changes when sequence 1 does"}),
+        (
+            NormalisesTheBatch,
+            {
+                "batch": "the forecast of sequence 2 changes when sequence 1 does",
+                "pairs": "sequence 1 is compared with another one in its batch",
+            },
+        ),
         (
             Remembers,  # what another call left behind may come from another sequence
             {
                 "repeat": "forecast frame 1 of the same past changes after another call",
                 "batch": "the forecast of sequence 2 changes when sequence 1 does",
+                "step": "forecast frame 1 of step is not that of forward",
+                "saving": "forecast frame 1 is another once the weights are saved and loaded",
             },
         ),
         (TwoMinds, {"step": "output 1 of step is not that of next_frames"}),
         (EditsItsState, {"step": "step overwrites the state before input frame 2"}),
         (OwnForward, {"step": "forecast frame 1 of step is not that of forward"}),
-        (ReadsTooMuch, {"reach": "forecast frame 1 depends on frames before the last 5"}),
+        (ReadsTooMuch, {"past": "forecast frame 1 depends on frames before the last 5"}),
         (
             fade_by_horizon,
             {"horizon": "forecast frame 1 changes when 9 frames are asked for instead of 3"},
         ),
         (batch_mean, {"batch": "the forecast of sequence 2 changes when sequence 1 does"}),
         (nan_late, {"range": "forecast frame 5 runs from nan to nan"}),
-        (grows, {"range": "forecast frame 3 runs from 0 to 4"}),
+        (
+            grows,
+            {
+                "range": "forecast frame 3 runs from 0 to 4",
+                "flat": "after frames that are 1.0 all over, the forecast runs from 1 to 4",
+            },
+        ),
         (overwrites, {"input": "input frame 3 is overwritten"}),
         (one_frame, {"shape": "the forecast has shape (2, 1, 64, 64), not (2, 3, 1, 64, 64)"}),
     ],

@@ -26,7 +26,9 @@ from framecast.cli.options import (
     lines_shown,
     only,
     parse_size,
+    sections,
 )
+from framecast.errors import InputError
 
 
 def forecast(
@@ -120,22 +122,36 @@ def _table(rows: list[list[str]]) -> Table:
 
 def check(
     model: Annotated[str, typer.Argument(help="A run folder, or the name of a model.")],
+    data: Annotated[
+        str | None, typer.Option(help="Also compare the splits of these data: a name or a path.")
+    ] = None,
+    draws: Annotated[
+        bool, typer.Option("--draws", help="The model draws its forecasts at random, on purpose.")
+    ] = False,
     sets: Sets = None,
 ) -> None:
-    """Probe a model: causality, batch independence, step = forward, range.
+    """Probe a model: what it sees, learns, keeps and saves; with data, whether the splits leak.
 
-    The exit code is 1 when one of them fails.
+    The exit code is 1 when one of the probes fails.
 
     Example: framecast check keras_conv_lstm --set model.head=tutorial
     """
     from framecast.check import check as probe
+    from framecast.check import check_data
     from framecast.checkpoint import CONFIG, load
+    from framecast.data import open_data
     from framecast.models import build_model
 
-    settings = only("model", sets)
+    settings = sections(sets)
+    for section, use in (("train", False), ("data", data is not None)):
+        for key in settings[section] if not use else ():
+            fix = "set model.KEY=VALUE, or data.KEY=VALUE with --data"
+            raise InputError(f"--set {section}.{key}", "does nothing here", fix)
     trained = Path(model, CONFIG).exists()
-    forecaster = load(model) if trained and not settings else build_model(model, settings)
-    verdicts = probe(forecaster)
+    fresh = settings["model"] or not trained
+    verdicts = probe(build_model(model, settings["model"]) if fresh else load(model), draws=draws)
+    if data is not None:
+        verdicts += check_data(open_data(data, settings["data"]))
     table = Table("probe", "verdict", "detail")
     for verdict in verdicts:
         mark = "[green]passed" if verdict.passed else "[red]FAILED"

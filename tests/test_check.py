@@ -167,6 +167,7 @@ def test_a_sound_direct_model_and_a_sound_function_pass():
             {
                 "repeat": "forecast frame 1 of the same past changes after another call",
                 "batch": "the forecast of sequence 2 changes when sequence 1 does",
+                "horizon": "forecast frame 1 changes when 9 frames are asked for instead of 3",
                 "step": "forecast frame 1 of step is not that of forward",
                 "saving": "forecast frame 1 is another once the weights are saved and loaded",
             },

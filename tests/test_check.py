@@ -185,8 +185,7 @@ def test_a_sound_direct_model_and_a_sound_function_pass():
         (
             grows,
             {
-                "range": "forecast frame 3 runs from 0 to 4",
-                "flat": "after frames that are 1.0 all over, the forecast runs from 1 to 4",
+                "range": "forecast frame 4 runs from 0 to 8",
             },
         ),
         (overwrites, {"input": "input frame 3 is overwritten"}),

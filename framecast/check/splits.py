@@ -18,7 +18,7 @@ from framecast.data.windows import Dataset, Windows
 
 MOST = 500  # windows of a split that are looked at, spread evenly
 SIDE = 16  # pixels of the thumbnails that near duplicates are found by
-NEAR = 0.02  # root mean square between two thumbnails, of the contrast of one
+NEAR = 0.03  # root mean square between two thumbnails, of the contrast of one
 FLAT = 0.01  # contrast of frames with nothing in them: all of them are alike
 
 

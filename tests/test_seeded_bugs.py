@@ -21,7 +21,7 @@ TESTS = [
 
 
 def faults(kind, name):
-    """What is found in a model that stands in the place of a sound one: by probes, else by tests."""
+    """What probes, else tests, find in a model that stands in the place of a sound one."""
     torch.manual_seed(0)
     settings = TINY[name] if issubclass(kind, MODELS[name]) else {}
     model = kind(kind.Config.parse("model", settings), TASK)

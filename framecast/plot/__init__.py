@@ -3,10 +3,22 @@
 Frames are given in [0, 1], as a tensor (T, C, H, W) or an array (T, H, W) or (T, H, W, C).
 """
 
-from framecast.plot.animation import side_by_side_gif
-from framecast.plot.curves import lead_curves, training_curves
-from framecast.plot.stills import error_maps, grid, strip
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    from framecast.plot.animation import side_by_side_gif
+    from framecast.plot.curves import lead_curves, training_curves
+    from framecast.plot.stills import error_maps, grid, strip
+
+_HOMES = {
+    "error_maps": "stills",
+    "grid": "stills",
+    "lead_curves": "curves",
+    "side_by_side_gif": "animation",
+    "strip": "stills",
+    "training_curves": "curves",
+}
 __all__ = [
     "error_maps",
     "grid",
@@ -15,3 +27,10 @@ __all__ = [
     "strip",
     "training_curves",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # matplotlib makes its folders when it is imported; importing framecast writes nothing.
+    if name not in _HOMES:
+        raise AttributeError(f"module 'framecast.plot' has no attribute {name!r}")
+    return getattr(import_module(f"framecast.plot.{_HOMES[name]}"), name)

@@ -4,7 +4,7 @@ The header is read here, since the library reads one of any size: 82 MB of it co
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Annotated
 
@@ -60,9 +60,22 @@ def read_weights(path: Path, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Raises:
         InputError: the file is missing or damaged, exceeds a limit, or is of another model.
     """
+    return _read(path, lambda header: _match(header, like))
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file of any names and shapes within the limits.
+
+    Raises:
+        InputError: the file is missing or damaged, or exceeds a limit.
+    """
+    return _read(path, lambda header: None)
+
+
+def _read(path: Path, check: Callable[[dict[str, _Entry]], None]) -> dict[str, Tensor]:
     try:
         with open_file(path) as file:
-            _match(_read_header(file), like)
+            check(_read_header(file))
         return safetensors.torch.load_file(path)
     except FileNotFoundError:
         raise InputError(path, "is missing", FIX) from None

@@ -7,6 +7,7 @@ import typer
 from framecast.cli.data import data
 from framecast.cli.forecast import check, evaluate, forecast
 from framecast.cli.keras import export_keras, import_keras
+from framecast.cli.torch import import_torch
 from framecast.cli.train import demo, train
 from framecast.errors import InputError
 
@@ -22,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data, name="data")
-for command in (train, forecast, evaluate, check, demo, import_keras, export_keras):
+for command in (train, forecast, evaluate, check, demo, import_keras, export_keras, import_torch):
     app.command()(command)
 
 

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ValidationError
 from torch import Tensor
 
 from framecast.errors import InputError
-from framecast.files import write_atomic
+from framecast.files import open_file, write_atomic
 from framecast.models.forecaster import Forecaster
 from framecast.models.keras_conv_lstm import KerasConvLSTM, KerasConvLSTMConfig
 from framecast.models.keras_network import (
@@ -35,7 +35,10 @@ from framecast.models.keras_network import (
 )
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
-LIMITS = {CONFIG: 16 << 20, METADATA: 16 << 20, WEIGHTS: 1 << 30}  # bytes; the tutorial's: 3 MB
+LIMITS = {CONFIG: 1 << 20, METADATA: 1 << 20, WEIGHTS: 1 << 30}  # bytes; the tutorial's: 3 MB
+COPIES, SLACK = 8, 2 << 20  # of the weights in a file: an optimiser keeps up to four; and bytes
+GROUPS = 10_000  # in one group of an HDF5 file
+FILTERS = {1, 2, 3}  # deflate, shuffle and fletcher32: any other one is loaded from a folder
 WRITTEN_FOR = "3.0.0"  # the Keras whose hard_sigmoid is meant
 # What h5py, zipfile and json raise on damaged files.
 DAMAGE = (
@@ -108,17 +111,31 @@ def import_keras(path: str | Path) -> Forecaster:
 
 def _import(path: Path) -> KerasConvLSTM:
     h5py = _h5py()
-    _limit(path, path.stat().st_size)
-    content = path.read_bytes()
-    if zipfile.is_zipfile(io.BytesIO(content)):
-        text, metadata, weights = _unzip(content)
-        with h5py.File(io.BytesIO(weights), "r") as file:
-            return _build(text, Metadata.model_validate_json(metadata).keras_version, file)
-    with h5py.File(io.BytesIO(content), "r") as file:
-        if "model_config" not in file.attrs:
-            raise InputError(path, "holds no network, at best its weights", SAVE_AGAIN)
-        version = _text(file.attrs.get("keras_version", "1.0"))
-        return _build(_text(file.attrs["model_config"]), version, file)
+    with open_file(path) as stream:
+        if zipfile.is_zipfile(stream):
+            with zipfile.ZipFile(stream) as archive:
+                return _from_zip(archive)
+        with h5py.File(stream, "r") as file:
+            if "model_config" not in file.attrs:
+                raise InputError(path, "holds no network, at best its weights", SAVE_AGAIN)
+            text, version = file.attrs["model_config"], file.attrs.get("keras_version", "1.0")
+            _limit("model_config", len(text), LIMITS[CONFIG])
+            network = _Network(_text(text), _text(version))
+            _limit(path, stream.seek(0, 2), network.most)
+            return network.fill(file)
+
+
+def _from_zip(archive: zipfile.ZipFile) -> KerasConvLSTM:
+    text, metadata = (_member(archive, name, LIMITS[name]) for name in (CONFIG, METADATA))
+    network = _Network(text.decode(), Metadata.model_validate_json(metadata).keras_version)
+    weights = _member(archive, WEIGHTS, network.most)
+    with _h5py().File(io.BytesIO(weights), "r") as file:
+        return network.fill(file)
+
+
+def _member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
+    _limit(name, archive.getinfo(name).file_size, limit)
+    return archive.read(name)
 
 
 def _h5py() -> ModuleType:
@@ -131,17 +148,10 @@ def _h5py() -> ModuleType:
     return module
 
 
-def _limit(where: object, size: int, limit: int = LIMITS[WEIGHTS]) -> None:
+def _limit(where: object, size: int, limit: int) -> None:
     if size > limit:
-        raise InputError(where, f"is larger than {limit >> 20} MiB", "give a smaller model")
-
-
-def _unzip(content: bytes) -> Iterator[bytes]:
-    """Network, metadata and weights of a `.keras` file."""
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        for name, limit in LIMITS.items():
-            _limit(name, archive.getinfo(name).file_size, limit)
-            yield archive.read(name)
+        fix = "give a smaller model, saved without its optimiser"
+        raise InputError(where, f"is larger than {limit >> 20} MiB", fix)
 
 
 def _text(attribute: object) -> str:
@@ -149,23 +159,35 @@ def _text(attribute: object) -> str:
     return attribute.decode() if isinstance(attribute, bytes) else str(attribute)
 
 
-def _build(text: str | bytes, version: str, file: Any) -> KerasConvLSTM:
-    """The model that the JSON text describes, with the weights of the HDF5 file."""
-    network = KerasNetwork.model_validate_json(text)
-    chain, config, task = read_network(network, keras_2=version.startswith(("1.", "2.")))
-    # On the meta device, so that no memory is taken before the sizes are known to be right.
-    with torch.device("meta"):
-        model = KerasConvLSTM(config, task)
-    wanted = model.state_dict()
-    _limit("the network", 4 * sum(tensor.numel() for tensor in wanted.values()))
-    weights = {}
-    for layer, names, paths in zip(chain, _names(config), _paths(file, chain), strict=True):
-        if len(names) != len(paths):
-            raise layer.refuse(f"has {len(paths)} weights, not {len(names)}", SAVE_AGAIN)
-        for name, path in zip(names.values(), paths, strict=True):
-            weights[name] = _tensor(file, path, like=wanted[name])
-    model.load_state_dict(weights, assign=True)
-    return model.eval()
+class _Network:
+    """What the JSON of a file describes, without memory for its weights.
+
+    Attributes:
+        most: bytes that a file of its weights may have.
+    """
+
+    def __init__(self, text: str, version: str) -> None:
+        network = KerasNetwork.model_validate_json(text)
+        keras_2 = version.startswith(("1.", "2."))
+        self.chain, self.config, task = read_network(network, keras_2)
+        # On the meta device, so that no memory is taken before the sizes are known to be right.
+        with torch.device("meta"):
+            self.model = KerasConvLSTM(self.config, task)
+        numbers = sum(tensor.numel() for tensor in self.model.state_dict().values())
+        _limit("the network", 4 * numbers, LIMITS[WEIGHTS])
+        self.most = COPIES * 4 * numbers + SLACK
+
+    def fill(self, file: Any) -> KerasConvLSTM:
+        """The model, with the weights of an HDF5 file."""
+        wanted, weights = self.model.state_dict(), {}
+        layers = zip(self.chain, _names(self.config), _paths(file, self.chain), strict=True)
+        for layer, names, paths in layers:
+            if len(names) != len(paths):
+                raise layer.refuse(f"has {len(paths)} weights, not {len(names)}", SAVE_AGAIN)
+            for name, path in zip(names.values(), paths, strict=True):
+                weights[name] = _tensor(file, path, like=wanted[name])
+        self.model.load_state_dict(weights, assign=True)
+        return self.model.eval()
 
 
 def _names(config: KerasConvLSTMConfig) -> Iterator[dict[str, str]]:
@@ -191,6 +213,8 @@ def _paths(file: Any, chain: list[KerasLayer]) -> Iterator[list[str]]:
 
 def _groups(parent: Any, kind: str) -> Iterator[str]:
     """Groups of the layers of one kind, in order: their numbers rise, but Keras 2.13 skips some."""
+    if len(parent) > GROUPS:
+        raise InputError(parent.name, f"holds more than {GROUPS} groups", SAVE_AGAIN)
     names = [name for name in parent if re.fullmatch(rf"{SNAKES[kind]}(_\d+)?", name)]
     return iter(sorted(names, key=lambda name: (len(name), name)))
 
@@ -217,6 +241,10 @@ def _tensor(file: Any, path: str, like: Tensor) -> Tensor:
         raise InputError(path, f"is not an array of {shape} numbers", SAVE_AGAIN)
     if data.is_virtual or data.external:
         raise InputError(path, "is stored in another file", SAVE_AGAIN)
+    made = data.id.get_create_plist()
+    kinds = {made.get_filter(number)[0] for number in range(made.get_nfilters())}
+    if not kinds <= FILTERS or any(c > s for c, s in zip(data.chunks or (), shape, strict=False)):
+        raise InputError(path, "is packed in a way that Keras does not use", SAVE_AGAIN)
     return _from_keras(torch.from_numpy(data.astype("float32")[()])).contiguous()
 
 

@@ -206,7 +206,7 @@ def test_some_hostile_pickles_run_nothing(tmp_path, promise):
     try_all(SOON, tmp_path, promise)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(600)
 def test_all_hostile_pickles_run_nothing(tmp_path, promise):
     try_all([*HOSTILE], tmp_path, promise)

@@ -251,6 +251,41 @@ def store_outside(file):
     file.create_dataset(WEIGHT, shape, np.float32, external=[("other.bin", 0, 1600)])
 
 
+def large_chunks(file):
+    """A weight in a chunk of 16 TB."""
+    lose(file)
+    shape, most = (5, 5, 1, 16), (None, None, None, None)
+    file.create_dataset(WEIGHT, shape, np.float32, maxshape=most, chunks=(5000, 5000, 10, 16))
+
+
+def strange_filter(file):
+    """Packed by number 32008, which a library in some folder would have to unpack."""
+    lose(file)
+    made = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    made.set_chunk((5, 5, 1, 16))
+    made.set_filter(32008, h5py.h5z.FLAG_OPTIONAL, ())
+    space = h5py.h5s.create_simple((5, 5, 1, 16))
+    h5py.h5d.create(file.id, WEIGHT.encode(), h5py.h5t.IEEE_F32LE, space, made)
+
+
+def virtual(file):
+    """A weight that is made of those of another file."""
+    lose(file)
+    layout = h5py.VirtualLayout((5, 5, 1, 16), np.float32)
+    layout[:] = h5py.VirtualSource("/etc/hostname", "x", (5, 5, 1, 16))
+    file.create_virtual_dataset(WEIGHT, layout)
+
+
+def soft_link(file):
+    lose(file)
+    file[WEIGHT] = h5py.SoftLink("/model_weights/conv_lstm2d/bias")
+
+
+def all_outside(file):
+    del file["model_weights"]
+    file["model_weights"] = h5py.ExternalLink("/dev/zero", "x")
+
+
 def no_network(file):
     del file.attrs["model_config"]
 
@@ -279,6 +314,11 @@ LARGE = '"filters": 1024, "kernel_size": [31, 31]'
         (link_outside, f"lacks {WEIGHT}"),
         (store_outside, "stored in another file"),
         (no_network, "holds no network"),
+        (large_chunks, "packed in a way that Keras does not use"),
+        (strange_filter, "packed in a way that Keras does not use"),
+        (virtual, "stored in another file"),
+        (soft_link, f"lacks {WEIGHT}"),
+        (all_outside, "lacks|cannot be read"),
         (no_names, "cannot be read as a Keras file"),
         (few_names, r"conv_lstm2d .*has 1 weights, not 3"),
         (no_json, "no Functional or Sequential"),
@@ -287,6 +327,24 @@ LARGE = '"filters": 1024, "kernel_size": [31, 31]'
 def test_damaged_and_hostile_weights_are_refused(tmp_path, change, said):
     path = damaged(tmp_path / "model.h5", change)
     with pytest.raises(InputError, match=said):
+        import_keras(path)
+
+
+def test_a_bomb_in_the_place_of_the_weights_is_not_unpacked(tmp_path):
+    good, path = export_keras(ours(), tmp_path / "good.keras"), tmp_path / "bomb.keras"
+    with zipfile.ZipFile(good) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in ("config.json", "metadata.json"):
+            new.writestr(name, old.read(name))
+        new.writestr("model.weights.h5", b"\0" * (200 << 20))
+    with pytest.raises(InputError, match=r"model\.weights\.h5 is larger than 2 MiB"):
+        import_keras(path)
+
+
+def test_a_file_of_holes_is_not_read(tmp_path):
+    path = damaged(tmp_path / "model.h5", lambda file: None)
+    with path.open("r+b") as file:
+        file.truncate(800 << 20)
+    with pytest.raises(InputError, match=r"larger than|cannot be read"):
         import_keras(path)
 
 
@@ -319,7 +377,7 @@ def test_a_bomb_is_not_unpacked(tmp_path):
     path = tmp_path / "bomb.keras"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("config.json", b" " * (17 << 20))
-    with pytest.raises(InputError, match=r"config\.json is larger than 16 MiB"):
+    with pytest.raises(InputError, match=r"config\.json is larger than 1 MiB"):
         import_keras(path)
 
 

@@ -172,7 +172,7 @@ def careless(base):
     config, weights = (base / CONFIG).read_bytes(), (base / WEIGHTS).read_bytes()
     for protocol in range(6):
         yield f"pickle {protocol}", config, pickle.dumps({"w": Runs()}, protocol)
-    for module in ("ftplib", "wave", "smtplib", "telnetlib", "lib2to3", "turtledemo"):
+    for module in ("ftplib", "wave", "smtplib", "imaplib", "poplib", "turtledemo"):
         yield f"imports {module}", with_config(base, model__name=module), weights
     for address in ("http://127.0.0.1:9/a", "http://localhost:9/model.safetensors"):
         yield f"fetches {address[:18]}", with_config(base, model__name=address), weights

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from framecast.check import answers, steps, training
+from framecast.check.motion import check_motion
 from framecast.check.probing import NEAR, Forecast, Verdict, movie
 from framecast.check.splits import check_data
 from framecast.models.forecaster import Direct, Forecaster, Recurrent, Task
 
-__all__ = ["Forecast", "Verdict", "check", "check_data"]
+__all__ = ["Forecast", "Verdict", "check", "check_data", "check_motion"]
 
 Probe = Callable[[Any, Tensor], Verdict]
 

@@ -130,14 +130,15 @@ def check(
     ] = False,
     sets: Sets = None,
 ) -> None:
-    """Probe a model: what it sees, learns, keeps and saves; with data, whether the splits leak.
+    """Probe a model: what it sees, learns, keeps and saves.
 
-    The exit code is 1 when one of the probes fails.
+    With data, also whether the splits leak and whether the model sees as far as things move. The
+    exit code is 1 when one of the probes fails.
 
     Example: framecast check keras_conv_lstm --set model.head=tutorial
     """
     from framecast.check import check as probe
-    from framecast.check import check_data
+    from framecast.check import check_data, check_motion
     from framecast.checkpoint import CONFIG, load
     from framecast.data import open_data
     from framecast.models import build_model
@@ -149,9 +150,11 @@ def check(
             raise InputError(f"--set {section}.{key}", "does nothing here", fix)
     trained = Path(model, CONFIG).exists()
     fresh = settings["model"] or not trained
-    verdicts = probe(build_model(model, settings["model"]) if fresh else load(model), draws=draws)
+    forecaster = build_model(model, settings["model"]) if fresh else load(model)
+    verdicts = probe(forecaster, draws=draws)
     if data is not None:
-        verdicts += check_data(open_data(data, settings["data"]))
+        given = open_data(data, settings["data"])
+        verdicts += [*check_data(given), *check_motion(forecaster, given)]
     table = Table("probe", "verdict", "detail")
     for verdict in verdicts:
         mark = "[green]passed" if verdict.passed else "[red]FAILED"

@@ -1,39 +1,29 @@
-"""Container files (mp4, avi, webm, mkv, …), read and written with PyAV; nothing else touches it.
-
-`decode` takes plain values and yields plain arrays, so that it can move into a child process.
+"""Container files (mp4, avi, webm, mkv, …): read in a child process, written with PyAV.
 
 Shapes: T frames, C channels, H height, W width.
 """
 
 from fractions import Fraction
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 import av
 import numpy as np
-from av.container import InputContainer
-from av.stream import Disposition
 from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
 from framecast.errors import InputError
-from framecast.video.selection import CutShort, Pictures, Selection, fit
+from framecast.video import worker
+from framecast.video.selection import Pictures, Selection
 
-# Play lists and scripts, which name other files and addresses, are not among them.
-FORMATS = "mov,matroska,avi,flv,asf,ogg,ivf,rm,pmp,mpeg,mpegts,mxf,yuv4mpegpipe"
 BT709 = 1  # the number of these colours in every table of H.273
-FIX = "give another file, or convert it to mp4 first"
 
 
 def decode(path: Path, selection: Selection) -> Pictures:
     """Yield the frames of a film one by one, upright, and when each is shown.
 
-    A film whose frames change their size is scaled to the size of the first. Counts of frames in
-    headers are often wrong and are not read.
-
     Args:
-        path: a container file in one of `FORMATS`.
+        path: a container file.
         selection: frames to yield, their size and colour.
 
     Yields:
@@ -44,44 +34,7 @@ def decode(path: Path, selection: Selection) -> Pictures:
         InputError: the file cannot be read as a film.
         CutShort: it breaks off after some frames.
     """
-    size, count = selection.size, 0
-    try:
-        with av.open(
-            path, options={"format_whitelist": FORMATS}, metadata_errors="replace"
-        ) as film:
-            stream = _main_track(film, path)
-            # The rate in the header is only for files without time stamps: it is often wrong too.
-            rate = stream.average_rate or stream.guessed_rate or 10
-            frames = islice(
-                enumerate(film.decode(stream)), selection.start, selection.stop, selection.every
-            )
-            for index, frame in frames:
-                picture_HWC = fit(_upright(frame), size, selection.grey)
-                size = picture_HWC.shape[:2]
-                count += 1
-                yield picture_HWC, float(index / rate) if frame.time is None else frame.time
-    except (av.FFmpegError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        kind = CutShort if count else InputError
-        raise kind(path, f"cannot be decoded ({_reason(error)})", FIX) from None
-
-
-def _main_track(film: InputContainer, path: Path) -> av.VideoStream:
-    """The first track that is no cover picture."""
-    for track in film.streams.video:
-        if not track.disposition & Disposition.attached_pic:
-            return track
-    raise InputError(path, "holds no moving pictures", "give a file with a video track")
-
-
-def _upright(frame: av.VideoFrame) -> NDArray[np.uint8]:
-    """The pixels of a frame, turned as the film says: phones store portraits lying down."""
-    if frame.format.name.startswith("gray"):
-        pixels_HWC = frame.to_ndarray(format="gray")[:, :, None]
-    else:
-        pixels_HWC = frame.to_ndarray(format="rgb24")
-    return np.rot90(pixels_HWC, round(frame.rotation / 90))
+    return worker.decode("film", path, selection)
 
 
 def _reason(error: Exception) -> str:

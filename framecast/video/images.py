@@ -5,30 +5,21 @@ Shapes: T frames, C channels, H height, W width.
 
 import math
 import re
-from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from framecast.errors import InputError
-from framecast.video.selection import CutShort, Pictures, Selection, fit
+from framecast.video.selection import Pictures, Selection
+from framecast.video.worker import decode
 
-KINDS = (
-    "GIF",
-    "PNG",
-    "JPEG",
-    "WEBP",
-    "BMP",
-    "TIFF",
-)  # no kind that runs a program or reads a script
 MAGIC = re.compile(
-    rb"GIF8|\x89PNG|\xff\xd8\xff|RIFF.{4}WEBP|BM.{4}\0\0\0\0|II\*\0|MM\0\*", re.DOTALL
+    rb"GIF8|\x89PNG|\xff\xd8\xff|RIFF.{4}WEBP|.{4}ftypavi[fs]|BM.{4}\0\0\0\0|II\*\0|MM\0\*",
+    re.DOTALL,
 )
-BROKEN = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)  # Pillow's ways
-GREY = ("1", "L", "LA")
+NEVER_MOVES = re.compile(rb"\xff\xd8\xff|BM")
 SAMPLE = 500_000  # pixels that the colours of a gif are chosen from
 
 
@@ -62,21 +53,7 @@ def decode_animation(path: Path, selection: Selection) -> Pictures:
         InputError: the file cannot be read as a picture.
         CutShort: it breaks off after some frames.
     """
-    size, count = selection.size, 0
-    try:
-        with Image.open(path, formats=KINDS) as image:
-            for frame, time in islice(
-                _shots(image), selection.start, selection.stop, selection.every
-            ):
-                picture_HWC = fit(_pixels(frame, path, grey=False), size, selection.grey)
-                size = picture_HWC.shape[:2]
-                count += 1
-                yield picture_HWC, time
-    except InputError:
-        raise
-    except BROKEN as error:
-        kind = CutShort if count else InputError
-        raise kind(path, f"is a broken picture ({error})", "give another file") from None
+    return decode("animation", path, selection)
 
 
 def decode_stills(paths: list[Path], selection: Selection) -> Pictures:
@@ -85,74 +62,25 @@ def decode_stills(paths: list[Path], selection: Selection) -> Pictures:
     Raises:
         InputError: a picture is broken, or differs from the first in size or colour.
     """
-    shape = None
+    shape, each = None, Selection(size=selection.size, grey=selection.grey)
     for path in paths[selection.start : selection.stop : selection.every]:
-        picture_HWC = fit(_open_still(path), selection.size, selection.grey)
-        shape = shape or picture_HWC.shape
-        if picture_HWC.shape != shape:
-            what = f"is {_say(picture_HWC.shape)}, the first picture is {_say(shape)}"
-            raise InputError(path, what, "take it out, or give a size and grey for all")
-        yield picture_HWC, float("nan")
+        for picture_HWC, time in decode("still", path, each):
+            shape = shape or picture_HWC.shape
+            if picture_HWC.shape != shape:
+                what = f"is {_say(picture_HWC.shape)}, the first picture is {_say(shape)}"
+                raise InputError(path, what, "take it out, or give a size and grey for all")
+            yield picture_HWC, time
 
 
 def _is_still(path: Path) -> bool:
     try:
         with path.open("rb") as file:
-            if not MAGIC.match(file.read(16)):
-                return False
-        with Image.open(path, formats=KINDS) as image:
-            return not getattr(image, "is_animated", False)
-    except BROKEN:
-        return True  # a broken picture in a folder is named when it is its turn
-
-
-def _shots(image: Image.Image) -> Iterator[tuple[Image.Image, float]]:
-    """The frames and their times, up to the real end: headers overstate the number of frames."""
-    time = 0.0
-    first = 1 if getattr(image, "default_image", False) else 0  # not part of the animation
-    for index in range(first, getattr(image, "n_frames", 1)):
-        try:
-            image.seek(index)
-        except EOFError:
-            return
-        image.load()  # webp knows its duration only now
-        if image.format == "GIF" and image.mode == "L":
-            _give_palette(image)
-        yield image, time
-        duration = image.info.get("duration", 0) / 1000
-        time += duration if duration > 0.01 else 0.1  # as every browser does
-
-
-def _give_palette(image: Image.Image) -> None:
-    """Make a grey first frame one of 256 colours: Pillow's gif reader garbles what follows grey."""
-    shades = Image.fromarray(np.asarray(image)).convert("P")
-    image.im, image.palette, image._mode = shades.im, shades.palette, "P"
-
-
-def _open_still(path: Path) -> NDArray[np.uint8]:
-    try:
-        with Image.open(path, formats=KINDS) as image:
-            grey = image.mode in GREY or image.mode.startswith("I;16")
-            return _pixels(ImageOps.exif_transpose(image), path, grey)
-    except InputError:
-        raise
-    except BROKEN as error:
-        raise InputError(path, f"is a broken picture ({error})", "take it out") from None
-
-
-def _pixels(image: Image.Image, path: Path, grey: bool) -> NDArray[np.uint8]:
-    """The pixels of one picture, transparency on black, 16 bits cut to 8."""
-    if image.mode in ("I", "F"):
-        fix = "store such measurements as .npy"
-        raise InputError(path, "holds 32-bit values", fix)
-    if image.mode.startswith("I;16"):
-        shades_HW = (np.asarray(image) >> 8).astype(np.uint8)
-        return np.repeat(shades_HW[:, :, None], 1 if grey else 3, axis=2)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
-    pixels = np.asarray(image.convert("L" if grey else "RGB"))
-    return pixels[:, :, None] if grey else pixels
+            head = file.read(16)
+    except OSError:
+        return True  # what cannot be read is named when it is its turn
+    if not MAGIC.match(head):
+        return False
+    return bool(NEVER_MOVES.match(head)) or not [*decode("moves", path, Selection())]
 
 
 def _say(shape: tuple[int, ...]) -> str:

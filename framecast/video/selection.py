@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from framecast.errors import InputError
+from framecast.video.limits import PIXELS
 
 Pictures: TypeAlias = Iterator[tuple[NDArray[np.uint8], float]]
 """frame_HWC after frame_HWC, each with its time in seconds since the start."""
@@ -46,6 +47,19 @@ class Selection:
             raise InputError("every", f"is {self.every}", "give 1 or more")
         if self.size is not None and min(self.size) < 1:
             raise InputError("size", f"is {self.size}", "give a height and a width in pixels")
+        if self.size is not None and self.size[0] * self.size[1] > PIXELS:
+            raise InputError("size", f"is {self.size}", f"give one of at most {PIXELS} pixels")
+
+
+def check_pixels(width: int, height: int) -> None:
+    """Refuse a frame before it is made.
+
+    Raises:
+        InputError: it has no pixels, or too many.
+    """
+    if not 0 < width * height <= PIXELS:
+        what = f"has frames of {width}×{height} pixels, the limit is {PIXELS} pixels"
+        raise InputError("file", what, "make them smaller with another program")
 
 
 def fit(

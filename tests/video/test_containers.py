@@ -78,7 +78,9 @@ def test_selection_is_that_of_slices(exact):
 
 def test_size_and_grey_are_applied_to_each_frame(exact):
     wanted = [fit(frame_HWC, (16, 24), grey=True) for frame_HWC in film()]
-    np.testing.assert_array_equal(decoded(exact, size=(16, 24), grey=True), wanted)
+    # FFmpeg rounds once, Pillow after each of its steps.
+    smaller = decoded(exact, size=(16, 24), grey=True).astype(int)
+    np.testing.assert_allclose(smaller, wanted, atol=1)
 
 
 def test_films_stored_as_grey_have_one_channel(tmp_path):

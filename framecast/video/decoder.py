@@ -4,11 +4,11 @@ Started by `worker`, which it talks to over one socket. A request is JSON and th
 memory and a file. Answers are bytes whose first one says what they are:
 
     S  height, width and channels of all frames that follow
-    F  the time of a frame, which lies in the next place of the memory
+    F  the times of frames, which lie in the next places of the memory
     A  alive: nothing to show yet
     E  the end, or, with more bytes, the end and what went wrong, as JSON
 
-For each frame that was taken out of the memory the parent sends the byte "T"; "Q" asks to end.
+For each frame that was taken out of the memory the parent sends a byte "T"; "Q" asks to end.
 
 Shapes: C channels, H height, W width.
 """
@@ -42,6 +42,7 @@ KINDS: dict[str, Decode] = {
     "moves": pictures.moves,
 }
 ALIVE = 1.0  # seconds between signs of life
+SOON = 0.005  # seconds that a finished frame may wait for others
 
 
 class _QuitError(Exception):
@@ -58,26 +59,38 @@ class Outlet:
 
     def __init__(self, line: Connection, memory: mmap.mmap) -> None:
         self.line, self.memory = line, memory
-        self.shape: tuple[int, ...] | None = None
-        self.sent, self.taken, self.spoke = 0, 0, time.monotonic()
+        self.shape: tuple[int, ...] = ()
+        self.count, self.sent, self.taken = 0, 0, 0
+        self.times: list[float] = []  # of frames that the parent does not know of yet
+        self.spoke = time.monotonic()
 
     def put(self, picture_HWC: NDArray[np.uint8], seconds: float) -> None:
-        """Hand over a frame, once there is a place."""
-        if self.shape is None:
-            self.shape = picture_HWC.shape
+        """Hand over a frame, once there is a place; fast ones are told of in groups."""
+        if not self.shape:
+            self.shape, self.count = picture_HWC.shape, places(picture_HWC.nbytes)
             self.line.send_bytes(b"S" + struct.pack("3i", *self.shape))
-        count = places(picture_HWC.nbytes)
-        while self.sent - self.taken >= count:
+        if self.sent - self.taken >= self.count:
+            self.flush()
             self._listen()
-        offset = self.sent % count * picture_HWC.nbytes
+        offset = self.sent % self.count * picture_HWC.nbytes
         np.ndarray(self.shape, np.uint8, self.memory, offset)[:] = picture_HWC
-        self.line.send_bytes(b"F" + struct.pack("d", seconds))
         self.sent += 1
+        self.times.append(seconds)
+        if len(self.times) * 4 >= self.count or time.monotonic() - self.spoke > SOON:
+            self.flush()
+
+    def flush(self) -> None:
+        """Tell the parent of all frames so far."""
+        if self.times:
+            self.line.send_bytes(b"F" + struct.pack(f"{len(self.times)}d", *self.times))
+            self.times.clear()
+            self.spoke = time.monotonic()
 
     def pulse(self) -> None:
         """Say that work goes on, and get time for more."""
         now = time.monotonic()
         if now - self.spoke > ALIVE:
+            self.flush()
             self.spoke = now
             sandbox.renew_time()
             self.line.send_bytes(b"A")
@@ -88,7 +101,7 @@ class Outlet:
         heard = self.line.recv_bytes()
         if heard == b"Q":
             raise _QuitError
-        self.taken += heard.count(b"T")
+        self.taken += len(heard)
 
 
 def answer(line: Connection, request: dict[str, Any], memory: mmap.mmap, file: BinaryIO) -> None:
@@ -100,13 +113,14 @@ def answer(line: Connection, request: dict[str, Any], memory: mmap.mmap, file: B
         for picture_HWC, seconds in KINDS[request["kind"]](file, selection, outlet.pulse):
             outlet.put(picture_HWC, seconds)
     except _QuitError:
-        pass
+        outlet.times.clear()
     except InputError as error:
         cut = isinstance(error, CutShort)
         said = json.dumps({"what": error.what, "fix": error.fix, "cut": cut})
     except MemoryError:
         what = f"needs more than the {MEMORY >> 30} GB of memory allowed to decode a file"
         said = json.dumps({"what": what, "fix": "make its frames smaller", "cut": False})
+    outlet.flush()
     line.send_bytes(b"E" + said.encode()[:LONGEST])
 
 

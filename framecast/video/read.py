@@ -16,6 +16,7 @@ from framecast.errors import InputError
 from framecast.video import arrays
 from framecast.video.containers import decode
 from framecast.video.images import MAGIC, decode_animation, decode_stills, stills
+from framecast.video.pace import check_memory, steady
 from framecast.video.selection import CutShort, Pictures, Selection
 
 Family: TypeAlias = Literal["container", "picture", "array", "folder"]
@@ -36,24 +37,29 @@ def read(
     every: int = 1,
     size: tuple[int, int] | int | None = None,
     grey: bool = False,
+    rate: float | Literal["stored"] | None = None,
 ) -> Clip:
     """Read a video, an animation, a folder of pictures or an array.
 
     Args:
-        path: a container file, a gif, webp or png, a folder of pictures, an .npy or .npz file.
+        path: a container file, a gif, webp, png or avif, a folder of pictures, an .npy or .npz.
         start: first frame, counted from 0.
         stop: frame to stop before; the default is the end.
         every: 2 takes each second frame, and so on.
         size: (height, width), or one number for a square; the default keeps the size.
         grey: make one channel out of colour.
+        rate: frames per second of the clip. By default it is that of the file; where more than one
+            frame in 100 is shown for longer or shorter, as in a gif or a recorded screen, the clip
+            gets what is on display at each step of the usual length, with a warning. "stored" takes
+            each frame once. `start`, `stop` and `every` count stored frames.
 
     Returns:
         The clip: uint8 for pictures, the values themselves for arrays. Films and animations have
-        three channels unless they are stored as grey. Frames are taken as they are stored: one
-        that a gif shows for longer stays one frame.
+        three channels unless they are stored as grey.
 
     Raises:
-        InputError: the path cannot be read, or has no frame between `start` and `stop`.
+        InputError: the path cannot be read, has no frame between `start` and `stop`, or more
+            frames than half of the machine's memory holds.
 
     >>> from tempfile import TemporaryDirectory
     >>> from framecast.video.write import write
@@ -67,7 +73,8 @@ def read(
         clip = arrays.read(where, _select(start, stop, every, size, grey))
     else:
         pictures = frames(path, start=start, stop=stop, every=every, size=size, grey=grey)
-        frames_THWC, seconds = _collect(pictures)
+        frames_THWC, times_T = _collect(pictures, where)
+        frames_THWC, seconds = steady(frames_THWC, times_T, rate, where)
         clip = Clip(frames_THWC, seconds, source=str(where))
     if len(clip) == 0:
         fix = "give a smaller start" if start else "give another file"
@@ -120,6 +127,8 @@ def family(path: Path) -> Family:
     """
     if path.is_dir():
         return "folder"
+    if path.exists() and not path.is_file():
+        raise InputError(path, "is no file", "give a video: pipes and devices are not read")
     try:
         with path.open("rb") as file:
             head = file.read(512)
@@ -152,28 +161,19 @@ def _decode(path: Path, kind: Family, selection: Selection) -> Pictures:
     return decode_stills(pictures, selection)
 
 
-def _collect(pictures: Pictures) -> tuple[NDArray[np.uint8], float]:
-    """Stack all frames, without holding them twice, and find the seconds per frame."""
+def _collect(pictures: Pictures, where: Path) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Stack all frames, without holding them twice, and their times."""
     frames_THWC = np.empty((0, 0, 0, 1), np.uint8)
     times: list[float] = []
     try:
         for picture_HWC, time in pictures:
             if len(times) == len(frames_THWC):
                 rows = max(16, len(times) * 5 // 4)
+                check_memory(rows * picture_HWC.nbytes, where)
                 frames_THWC.resize((rows, *picture_HWC.shape), refcheck=False)
             frames_THWC[len(times)] = picture_HWC
             times.append(time)
     except CutShort as error:
         warnings.warn(f"{error.where} {error.what} after {len(times)} frames", stacklevel=3)
     frames_THWC.resize((len(times), *frames_THWC.shape[1:]), refcheck=False)
-    return frames_THWC, pace(np.array(times))
-
-
-def pace(times_T: NDArray[np.float64]) -> float:
-    """Seconds per frame: the mean step, pauses and frames without a time left out."""
-    steps = np.diff(np.sort(times_T))  # some decoders hand out the times of B-frames in disorder
-    steps = np.sort(steps[steps > 0])
-    if len(steps) == 0:
-        return 0.1
-    middle = steps[len(steps) // 2]
-    return float(steps[abs(steps - middle) <= middle / 2].mean())
+    return frames_THWC, np.array(times)

@@ -9,6 +9,7 @@ Shapes: C channels, H height, W width.
 
 import atexit
 import json
+import math
 import mmap
 import os
 import signal
@@ -115,24 +116,24 @@ class Worker:
 
     def _taken(self, memory: mmap.mmap) -> Pictures:
         """Take frames out of the memory, and say so for several at a time."""
-        shape, taken, owed, count = (1, 1, 1), 0, 0, 1
-        while True:
-            message = self._hear(STALL)
-            if message[:1] == b"E":
-                if len(message) > 1:
-                    raise _SaidError(message[1:])
-                return
+        shape, size, count = (0, 0, 0), 0, 0
+        taken, owed = 0, 0
+        while (message := self._hear(STALL))[:1] != b"E":
             if message[:1] == b"S":
                 shape = _believed(message[1:])
-                count = places(int(np.prod(shape)))
-            elif message[:1] == b"F":
-                offset = taken % count * int(np.prod(shape))
-                frame_HWC = np.ndarray(shape, np.uint8, memory, offset).copy()
-                taken, owed = taken + 1, owed + 1
-                if owed * 4 >= count:
-                    self.line.send_bytes(b"T" * owed)
-                    owed = 0
-                yield frame_HWC, struct.unpack("d", message[1:])[0]
+                size = math.prod(shape)
+                count = places(size)
+            elif message[:1] == b"F" and count:
+                for (seconds,) in struct.iter_unpack("d", message[1:]):
+                    offset = taken % count * size
+                    frame_HWC = np.ndarray(shape, np.uint8, memory, offset).copy()
+                    taken, owed = taken + 1, owed + 1
+                    if owed * 4 >= count:
+                        self.line.send_bytes(b"T" * owed)
+                        owed = 0
+                    yield frame_HWC, seconds
+        if len(message) > 1:
+            raise _SaidError(message[1:])
 
     def _hear(self, seconds: float) -> bytes:
         if not self.line.poll(seconds):

@@ -8,7 +8,8 @@ from PIL import Image
 
 from framecast.clip import Clip
 from framecast.errors import InputError
-from framecast.video.read import family, pace, read
+from framecast.video.pace import pace
+from framecast.video.read import family, read
 from framecast.video.write import write
 
 STREET = Path(__file__).parents[3] / "shared/data/street"

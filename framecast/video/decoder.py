@@ -62,7 +62,7 @@ class Outlet:
         self.shape: tuple[int, ...] = ()
         self.count, self.sent, self.taken = 0, 0, 0
         self.times: list[float] = []  # of frames that the parent does not know of yet
-        self.spoke = time.monotonic()
+        self.spoke = 0.0  # never: the first frame is told of at once
 
     def put(self, picture_HWC: NDArray[np.uint8], seconds: float) -> None:
         """Hand over a frame, once there is a place; fast ones are told of in groups."""
@@ -117,9 +117,14 @@ def answer(line: Connection, request: dict[str, Any], memory: mmap.mmap, file: B
     except InputError as error:
         cut = isinstance(error, CutShort)
         said = json.dumps({"what": error.what, "fix": error.fix, "cut": cut})
+    except ConnectionError:
+        raise
     except MemoryError:
         what = f"needs more than the {MEMORY >> 30} GB of memory allowed to decode a file"
         said = json.dumps({"what": what, "fix": "make its frames smaller", "cut": False})
+    except Exception as error:  # damaged files end in exceptions of any kind
+        what = f"cannot be decoded ({type(error).__name__}: {error})"
+        said = json.dumps({"what": what, "fix": films.FIX, "cut": bool(outlet.sent)})
     outlet.flush()
     line.send_bytes(b"E" + said.encode()[:LONGEST])
 

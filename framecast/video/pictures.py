@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import AvifImagePlugin, Image, ImageOps
 
 from framecast.errors import InputError
 from framecast.video.limits import PICTURE_FRAMES, PIXELS
@@ -80,6 +80,7 @@ def _broken(error: Exception) -> tuple[str, str]:
 
 def _open(file: BinaryIO) -> Image.Image:
     Image.MAX_IMAGE_PIXELS = PIXELS // 2  # Pillow refuses what is above twice this number
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # the sandbox has no more
     image = Image.open(file, formats=KINDS)
     check_pixels(image.width, image.height)
     return image

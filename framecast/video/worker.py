@@ -152,7 +152,7 @@ class Worker:
     def _how_it_ended(self, error: Exception) -> str:
         code = self.process.returncode
         if isinstance(error, TimeoutError):
-            return f"made no progress for {STALL:.0f} s"
+            return f"made no progress for {STALL:g} s"
         if code == -signal.SIGXCPU:
             return f"took more than {SECONDS} s of CPU for one frame"
         return f"broke the process that decodes (it ended with {code})"

@@ -1,0 +1,81 @@
+"""A child that decodes and, on demand, does what a hostile file may make a decoder do."""
+
+import ctypes
+import os
+import socket
+import struct
+import time
+
+import numpy as np
+
+from framecast.video import decoder, sandbox
+
+
+def crash(file, selection, pulse):
+    ctypes.string_at(0)
+
+
+def abort(file, selection, pulse):
+    os.abort()
+
+
+def hang(file, selection, pulse):
+    yield np.zeros((4, 4, 1), np.uint8), 0.0
+    time.sleep(1000)
+
+
+def spin(file, selection, pulse):
+    while True:
+        pass
+
+
+def eat(file, selection, pulse):
+    kept = []
+    while True:
+        kept.append(bytes(2**26))
+
+
+def lie(file, selection, pulse):
+    """A shape that would read beyond the memory."""
+    yield np.zeros((4, 4, 1), np.uint8), 0.0
+    LINE.send_bytes(b"S" + struct.pack("3i", 2**15, 2**15, 3))
+
+
+def babble(file, selection, pulse):
+    LINE.send_bytes(b"E" + b"{]")
+    yield np.zeros((4, 4, 1), np.uint8), 0.0
+
+
+def flood(file, selection, pulse):
+    LINE.send_bytes(b"F" + bytes(10**6))
+    yield np.zeros((4, 4, 1), np.uint8), 0.0
+
+
+def escape(file, selection, pulse):
+    """As many shades of grey as there are ways out of the sandbox."""
+    ways = [
+        lambda: open("/etc/passwd"),
+        lambda: open("/tmp/framecast-was-here", "w"),
+        lambda: socket.socket(),
+        lambda: socket.socket(socket.AF_UNIX),
+        lambda: os.fork(),
+        lambda: os.execv("/bin/true", ["true"]),
+        lambda: os.kill(os.getppid(), 0),
+        lambda: os.unlink("/tmp/framecast-was-here"),
+    ]
+    for way in ways:
+        try:
+            way()
+        except OSError:
+            continue
+        yield np.full((1, 1, 1), 255, np.uint8), 0.0
+
+
+def main(descriptor, guarded=True):
+    global LINE
+    kinds = [crash, abort, hang, spin, eat, lie, babble, flood, escape]
+    decoder.KINDS.update({kind.__name__: kind for kind in kinds})
+    LINE = decoder.Connection(os.dup(descriptor))
+    if not guarded:
+        sandbox.lock = lambda: None
+    decoder.main(descriptor)

@@ -3,17 +3,24 @@
 Shapes: T frames, C channels, H height, W width.
 """
 
+import math
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from framecast.clip import Clip
 from framecast.errors import InputError
+from framecast.video.pace import check_memory
 from framecast.video.selection import Selection, fit
 
 CHANNELS = 16  # a last axis longer than this is taken for a width: most likely many sequences
+NUMPY = np.lib.format.MAGIC_PREFIX
+HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 FIX = "write it anew with numpy.save(path, array)"
 
 
@@ -53,6 +60,9 @@ def load(path: Path, key: str | None = None) -> NDArray[Any]:
         InputError: the file is damaged or holds no numbers, or the key is missing or wrong.
     """
     try:
+        with path.open("rb") as file:
+            if file.read(len(NUMPY)) == NUMPY:
+                _check_header(file, path.stat().st_size)
         opened = np.load(path, mmap_mode="c", allow_pickle=False)
         array = opened if isinstance(opened, np.ndarray) else _unpack(path, opened, key)
     except InputError:
@@ -78,6 +88,7 @@ def to_values(array: NDArray[Any], source: Path) -> tuple[NDArray[Any], tuple[fl
     """
     if array.dtype == np.uint8:
         return array, (0.0, 255.0)
+    check_memory(array.size * 4, source)
     with np.errstate(invalid="ignore", over="ignore"):
         low = float(np.float32(np.fmin.reduce(array, axis=None)))
         high = float(np.float32(np.fmax.reduce(array, axis=None)))
@@ -99,5 +110,24 @@ def _unpack(path: Path, archive: "np.lib.npyio.NpzFile", key: str | None) -> NDA
             raise InputError(path, what, "save one of them as .npy, or name it with key=...")
         if key is not None and key not in archive.files:
             raise InputError(path, f"holds no array {key!r}", f"choose from {keys}")
-        unpacked: NDArray[Any] = archive[key or archive.files[0]]
+        name = key or archive.files[0]
+        assert archive.zip is not None, "it is open"
+        member = archive.zip.getinfo(f"{name}.npy")
+        check_memory(member.file_size, path)  # more than it says does not come out of it
+        with archive.zip.open(member) as file:
+            _check_header(file, member.file_size)
+        unpacked: NDArray[Any] = archive[name]
         return unpacked
+
+
+def _check_header(file: IO[bytes], size: int) -> None:
+    """Hold what a header says to the size of the file before NumPy believes it.
+
+    Raises:
+        ValueError: there are fewer values than it says.
+    """
+    file.seek(0)
+    version = np.lib.format.read_magic(file)
+    shape, _, dtype = HEADERS[version](file)
+    if math.prod(shape) * dtype.itemsize > size - file.tell() and not dtype.hasobject:
+        raise ValueError(f"the file is too short for {shape}")

@@ -32,7 +32,8 @@ def steady(
         where: what messages call the film.
 
     Returns:
-        The frames, the very same array if the steps are equal but for a few, and the seconds per frame.
+        The frames, the very same array if the steps are equal but for a few, and the seconds per
+        frame.
 
     Raises:
         InputError: the rate is not above 0, or the frames would become too many.

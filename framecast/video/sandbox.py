@@ -9,51 +9,54 @@ import struct
 import sys
 from contextlib import suppress
 from importlib import import_module
+from itertools import chain
 
 import av
 from PIL import Image
 
 from framecast.video.limits import FILES, MEMORY, SECONDS
 
-# Numbers of the calls that open a file or a socket, start a process or reach into another one.
-# x86_64: open openat openat2 creat, socket connect bind, execve execveat fork vfork clone clone3,
-# ptrace kill, unlink unlinkat rename renameat2 mount, bpf io_uring_setup.
-# aarch64 has no open, creat, fork, vfork, unlink and rename.
-MACHINES = {
-    "x86_64": (
-        0xC000003E,
-        [
-            2,
-            257,
-            437,
-            85,
-            41,
-            42,
-            49,
-            59,
-            322,
-            57,
-            58,
-            56,
-            435,
-            101,
-            62,
-            87,
-            263,
-            82,
-            316,
+# All calls to the kernel that are left, with their numbers on the two kinds of machine: those on
+# what is open already, on memory, clocks, signals and the process itself. None opens or changes a
+# file, makes a socket or a process, or reaches into another one.
+CALLS = {
+    "x86_64": {
+        "files": [0, 1, 3, 5, 7, 8, 16, 17, 19, 20, 23, 32, 72, 262, 270, 271, 332],
+        "socket": [44, 45, 46, 47],
+        "memory": [9, 10, 11, 12, 25, 28],
+        "time": [24, 35, 96, 201, 219, 228, 229, 230],
+        "itself": [13, 14, 15, 39, 60, 63, 97, 98, 99, 131, 160, 186, 202, 204, 231, 273, 318, 334],
+    },
+    "aarch64": {
+        "files": [63, 64, 57, 80, 62, 29, 67, 65, 66, 72, 73, 23, 25, 79, 291],
+        "socket": [206, 207, 211, 212],
+        "memory": [222, 226, 215, 214, 216, 233],
+        "time": [124, 101, 115, 169, 113, 114, 128],
+        "itself": [
+            134,
+            135,
+            139,
+            172,
+            93,
+            94,
+            160,
+            163,
+            164,
             165,
-            321,
-            425,
+            179,
+            132,
+            178,
+            98,
+            99,
+            123,
+            278,
+            293,
         ],
-    ),
-    "aarch64": (
-        0xC00000B7,
-        [56, 437, 198, 203, 200, 221, 281, 220, 435, 117, 129, 35, 276, 40, 280, 425],
-    ),
+    },
 }
+ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+LIMIT = {"x86_64": 302, "aarch64": 261}  # sets limits of any process: allowed for this one, 0
 ENCODINGS = ("ascii", "latin-1", "utf-8", "utf-16", "utf-16-be", "utf-16-le", "unicode_escape")
-X32 = 0x40000000  # the same calls by other numbers
 NO_NEW_RIGHTS, FILTER_CALLS, BY_PROGRAM = 38, 22, 2  # of prctl
 ALLOW, REFUSE = 0x7FFF0000, 0x00050000 | 1  # the call fails with EPERM
 
@@ -71,8 +74,8 @@ def load_all() -> None:
 def lock() -> None:
     """Give up all that decoding does not need; what was open or imported before stays usable.
 
-    Limits hold wherever there is Unix. Linux also takes away the calls for files, sockets and
-    processes themselves, for good; elsewhere they are only not made.
+    Limits hold wherever there is Unix. Linux also takes away the very calls for files, sockets and
+    processes, for good; elsewhere they are only not made.
     """
     with suppress(OSError, ValueError):  # not every Unix counts address space
         most = _virtual_memory() + MEMORY
@@ -84,8 +87,9 @@ def lock() -> None:
     ]:
         resource.setrlimit(kind, (most, most))
     renew_time()
-    if sys.platform == "linux" and os.uname().machine in MACHINES:
-        _filter_calls(*MACHINES[os.uname().machine])
+    machine = os.uname().machine
+    if sys.platform == "linux" and machine in CALLS:
+        _filter_calls(machine)
 
 
 def renew_time() -> None:
@@ -101,17 +105,18 @@ def _virtual_memory() -> int:
         return int(file.read().split()[0]) * resource.getpagesize()
 
 
-def _filter_calls(architecture: int, refused: list[int]) -> None:
-    """Let the kernel refuse these calls (seccomp): a program of its packet filter looks at each.
+def _filter_calls(machine: str) -> None:
+    """Let the kernel refuse all other calls (seccomp): its packet filter looks at each of them.
 
     Each instruction is (code, jump if true, jump if false, value).
     """
-    load, equal, at_least, answer = 0x20, 0x15, 0x35, 0x06
-    program = [(load, 0, 0, 4), (equal, 1, 0, architecture), (answer, 0, 0, REFUSE)]
-    program += [(load, 0, 0, 0), (at_least, 0, 1, X32), (answer, 0, 0, REFUSE)]
-    for number in refused:
-        program += [(equal, 0, 1, number), (answer, 0, 0, REFUSE)]
-    program.append((answer, 0, 0, ALLOW))
+    load, equal, answer = 0x20, 0x15, 0x06
+    program = [(load, 0, 0, 4), (equal, 1, 0, ARCHITECTURES[machine]), (answer, 0, 0, REFUSE)]
+    program.append((load, 0, 0, 0))
+    for number in chain(*CALLS[machine].values()):
+        program += [(equal, 0, 1, number), (answer, 0, 0, ALLOW)]
+    program += [(equal, 1, 0, LIMIT[machine]), (answer, 0, 0, REFUSE), (load, 0, 0, 16)]
+    program += [(equal, 1, 0, 0), (answer, 0, 0, REFUSE), (answer, 0, 0, ALLOW)]
     code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in program))
     filtered = ctypes.create_string_buffer(struct.pack("HL", len(program), ctypes.addressof(code)))
     libc = ctypes.CDLL(None, use_errno=True)

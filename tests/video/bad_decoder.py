@@ -2,9 +2,11 @@
 
 import ctypes
 import os
+import resource
 import socket
 import struct
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -54,14 +56,17 @@ def flood(file, selection, pulse):
 def escape(file, selection, pulse):
     """As many shades of grey as there are ways out of the sandbox."""
     ways = [
-        lambda: open("/etc/passwd"),
-        lambda: open("/tmp/framecast-was-here", "w"),
+        lambda: Path("/etc/passwd").read_text(),
+        lambda: Path(__file__).touch(),
+        lambda: Path("/tmp/framecast-was-here").mkdir(),
+        lambda: Path("/tmp").chmod(0o1777),
         lambda: socket.socket(),
         lambda: socket.socket(socket.AF_UNIX),
         lambda: os.fork(),
         lambda: os.execv("/bin/true", ["true"]),
         lambda: os.kill(os.getppid(), 0),
-        lambda: os.unlink("/tmp/framecast-was-here"),
+        lambda: resource.prlimit(os.getppid(), resource.RLIMIT_CORE, (0, 0)),
+        lambda: Path("/tmp/framecast-was-here").rmdir(),
     ]
     for way in ways:
         try:

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -60,7 +59,7 @@ def test_a_worker_is_used_again(fresh, film):
     ("deed", "said"),
     [
         ("crash", r"broke the process that decodes \(it ended with -11\)"),
-        ("abort", r"broke the process that decodes \(it ended with -6\)"),
+        ("abort", r"broke the process that decodes \(it ended with -(6|11)\)"),
         ("spin", r"took more than 1 s of CPU for one frame"),
         ("eat", r"needs more than the \d GB of memory allowed"),
         ("lie", r"broke the process that decodes"),
@@ -90,7 +89,7 @@ def test_a_child_that_hangs_is_ended(bad, monkeypatch, film):
     pictures = worker.decode("hang", film, Selection())
     next(pictures)
     pid = children()[0]
-    with pytest.raises(CutShort, match="made no progress for 0.5 s"):
+    with pytest.raises(CutShort, match=r"made no progress for 0\.5 s"):
         next(pictures)
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
@@ -223,10 +222,12 @@ def test_a_child_that_cannot_be_started_is_one_line(fresh, monkeypatch, film):
         read(film)
 
 
-def test_memory_stays_flat(fresh, film):
+@pytest.mark.skipif(not LINUX, reason="counts in /proc")
+def test_no_file_is_left_open(fresh, film):
     read(film)
-    before = len(os.listdir("/proc/self/fd")) if LINUX else 0
+    before = len([*Path("/proc/self/fd").iterdir()])
     for _ in range(30):
-        read(film, stop=2)
-    assert not LINUX or len(os.listdir("/proc/self/fd")) == before
-    assert threading.active_count() < 10
+        next(frames(film))
+        with pytest.raises(InputError):
+            read(film, start=99)
+    assert len([*Path("/proc/self/fd").iterdir()]) == before

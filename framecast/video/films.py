@@ -3,7 +3,6 @@
 Shapes: C channels, H height, W width.
 """
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ CODECS = (
 OPTIONS = {"format_whitelist": FORMATS, "codec_whitelist": CODECS, "protocol_whitelist": "-"}
 # Each packet of these is one frame, so that packets can be counted instead of frames.
 COUNTED = ("h264", "hevc", "libdav1d", "av1", "vp9", "mpeg4", "mjpeg", "ffv1", "prores", "dnxhd")
+EARLIEST = -(2**63)
 FAR = 32  # first frames from here on are looked for by their key frame
 UNSPECIFIED = 2  # the number of a colour space that nobody wrote down, in H.273
 HD = 576  # lines; untagged films with more of them have the colours of BT.709, as players assume
@@ -143,11 +143,11 @@ class _LostError(Exception):
 
 @dataclass(frozen=True)
 class _Entry:
-    """Where to begin decoding: a key frame, and the times that must follow if all goes well."""
+    """Where to begin decoding, and the times that frames must have if all goes well."""
 
-    dts: int
-    pts: int
-    times: list[int]  # of all frames from the key frame to the first that is wanted
+    key: int  # time of the key frame to look for
+    keys: set[int]  # times of all key frames
+    times: list[int]  # of all frames, up to the first that is wanted
 
 
 def _from_key(file: BinaryIO, start: int, pulse: Pulse) -> Iterator[tuple[float, av.VideoFrame]]:
@@ -161,14 +161,11 @@ def _from_key(file: BinaryIO, start: int, pulse: Pulse) -> Iterator[tuple[float,
         with _open(file) as container:
             track = main_track(container)
             rate = _rate(track)
-            container.seek(entry.dts, stream=track)
-            frames = _whole(_after(container, track, entry.pts), pulse)
-            first = _walk_to(frames, entry.times)
-            while True:
-                yield rate, first
-                first = next(frames)
-    except StopIteration:
-        return
+            container.seek(entry.key, stream=track)
+            first, frames = _walk(_after(container, track, entry), entry.times, pulse)
+            yield rate, first
+            for frame in frames:
+                yield rate, frame
     except av.FFmpegError as error:
         raise _LostError from error
 
@@ -176,7 +173,7 @@ def _from_key(file: BinaryIO, start: int, pulse: Pulse) -> Iterator[tuple[float,
 def _find_entry(file: BinaryIO, start: int, pulse: Pulse) -> _Entry:
     """Count frames by their packets, undecoded, up to number `start`."""
     times: list[int] = []
-    keys: dict[int, int] = {}
+    keys: set[int] = set()
     with _open(file) as container:
         track = main_track(container)
         for packet in container.demux(track):
@@ -186,7 +183,7 @@ def _find_entry(file: BinaryIO, start: int, pulse: Pulse) -> _Entry:
             pts, dts = _trusted_times(packet, track)
             times.append(pts)
             if packet.is_keyframe:
-                keys[pts] = dts
+                keys.add(pts)
             if len(times) > start + 1 and sorted(times)[start] < dts:
                 break  # frames that come later are shown later
     in_order = sorted(times)
@@ -194,38 +191,50 @@ def _find_entry(file: BinaryIO, start: int, pulse: Pulse) -> _Entry:
         raise _LostError
     # Two frames earlier than need be: a deinterlacer looks at what came before.
     key = max(key for key in keys if key <= in_order[start - 2])
-    return _Entry(keys[key], key, in_order[bisect_left(in_order, key) : start + 1])
+    return _Entry(key, keys, in_order[: start + 1])
 
 
 def _trusted_times(packet: "av.Packet[av.VideoStream]", track: av.VideoStream) -> tuple[int, int]:
-    """When a packet that is one frame, for sure, is shown and decoded."""
-    if packet.pts is None or packet.dts is None or packet.dts > packet.pts:
+    """When a packet that is one frame, for sure, is shown and, at the earliest, decoded."""
+    pts, dts = packet.pts, packet.dts
+    if pts is None or packet.is_discard or packet.is_corrupt:
         raise _LostError
-    if packet.is_discard or packet.is_corrupt or track.codec_context.name not in COUNTED:
+    if track.codec_context.name not in COUNTED or (dts is not None and dts > pts):
         raise _LostError
-    return packet.pts, packet.dts
+    return pts, EARLIEST if dts is None else dts
 
 
-def _after(container: InputContainer, track: av.VideoStream, pts: int) -> Iterator[av.VideoFrame]:
+def _after(
+    container: InputContainer, track: av.VideoStream, entry: _Entry
+) -> Iterator[av.VideoFrame]:
     """Decode from the place that was looked for; frames that need earlier ones are left out."""
-    for number, packet in enumerate(container.demux(track)):
-        if number == 0 and not (packet.is_keyframe and packet.pts == pts):
-            raise _LostError
-        for frame in track.decode(packet):
-            if frame.pts is None:
+    first, whole = None, False
+    for packet in container.demux(track):
+        if first is None:
+            first = packet.pts
+            if first not in entry.keys or first > entry.key:
                 raise _LostError
-            if frame.pts >= pts:
+        for frame in track.decode(packet):
+            whole = whole or frame.pts == first
+            if frame.pts is None or (not whole and frame.pts > first):
+                raise _LostError
+            if whole:
                 yield frame
 
 
-def _walk_to(frames: Iterator[av.VideoFrame], times: list[int]) -> av.VideoFrame:
-    """Pass over frames, each of which must have the time it should have, and return the last."""
-    for time in times:
+def _walk(
+    decoded: Iterator[av.VideoFrame], times: list[int], pulse: Pulse
+) -> tuple[av.VideoFrame, Iterator[av.VideoFrame]]:
+    """Pass over frames, each of which must have its time: the last of these, and the rest."""
+    frames = _whole(decoded, pulse)
+    frame = next(frames, None)
+    if frame is None or frame.pts not in times:
+        raise _LostError
+    for time in times[times.index(frame.pts) + 1 :]:
         frame = next(frames, None)
         if frame is None or frame.pts != time:
             raise _LostError
-    assert frame is not None
-    return frame
+    return frame, frames
 
 
 def _whole(frames: Iterator[av.VideoFrame], pulse: Pulse) -> Iterator[av.VideoFrame]:

@@ -81,16 +81,29 @@ def fit(
 
 def _scale(frame_HWC: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     height, width = size
-    shrinks = height <= frame_HWC.shape[0] and width <= frame_HWC.shape[1]
-    kernel = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
-    if frame_HWC.dtype == np.uint8 and frame_HWC.shape[2] == 3:
-        return np.asarray(Image.fromarray(frame_HWC).resize((width, height), kernel))
+    if height <= frame_HWC.shape[0] and width <= frame_HWC.shape[1]:
+        narrow_WHC = _means(_means(frame_HWC, height).swapaxes(0, 1), width)
+        means_HWC = narrow_WHC.swapaxes(0, 1)
+        return np.rint(means_HWC).astype(np.uint8) if frame_HWC.dtype == np.uint8 else means_HWC
     channels = [
         Image.fromarray(np.ascontiguousarray(channel_HW))
         for channel_HW in np.moveaxis(frame_HWC, 2, 0)
     ]
-    resized = [np.asarray(channel.resize((width, height), kernel)) for channel in channels]
-    return np.stack(resized, axis=2)
+    bilinear = Image.Resampling.BILINEAR
+    return np.stack([np.asarray(each.resize((width, height), bilinear)) for each in channels], 2)
+
+
+def _means(frame_HWC: NDArray[Any], height: int) -> NDArray[np.float32]:
+    """Make each line the mean of those that it covers, in parts at its edges."""
+    edges = np.arange(height + 1) * (len(frame_HWC) / height)
+    first, last = edges[:-1].astype(int), np.ceil(edges[1:] - 1e-9).astype(int) - 1
+    means_HWC = np.zeros((height, *frame_HWC.shape[1:]), np.float32)
+    for step in range((last - first).max() + 1):
+        line = np.minimum(first + step, last)  # a missing value must not reach other lines
+        covered = np.minimum(line + 1, edges[1:]) - np.maximum(line, edges[:-1])
+        share = (covered * (first + step <= last) / np.diff(edges)).astype(np.float32)
+        means_HWC += share[:, None, None] * frame_HWC[line]
+    return means_HWC
 
 
 def _scale_known(frame_HWC: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:

@@ -96,16 +96,31 @@ def encode_gif(path: Path, frames_THWC: NDArray[np.uint8], seconds: float) -> No
     Raises:
         OSError: the disk is full, or the file cannot be written.
     """
-    shown_T = np.maximum(np.diff(np.round(np.arange(len(frames_THWC) + 1) * seconds * 100)), 2)
     frames = _grey_or_palette(frames_THWC)
-    frames[0].save(
-        path,
-        "GIF",
-        save_all=True,
-        append_images=frames[1:],
-        duration=[int(10 * hundredths) for hundredths in shown_T],
-        loop=0,
-    )
+    times = {"duration": _durations(len(frames), seconds, tick=10), "loop": 0}
+    frames[0].save(path, "GIF", save_all=True, append_images=frames[1:], **times)
+
+
+def encode_webp(path: Path, frames_THWC: NDArray[np.uint8], seconds: float) -> None:
+    """Write an animation that repeats for ever, in exact colours, smaller than a gif.
+
+    Frames equal to the one before are stored as a longer time of that one.
+
+    Raises:
+        OSError: the disk is full, or the file cannot be written.
+    """
+    frames = [
+        Image.fromarray(frame_HWC)
+        for frame_HWC in np.repeat(frames_THWC, 3 // frames_THWC.shape[3], 3)
+    ]
+    times = {"duration": _durations(len(frames), seconds, tick=1), "loop": 0}
+    frames[0].save(path, "WEBP", save_all=True, append_images=frames[1:], lossless=True, **times)
+
+
+def _durations(count: int, seconds: float, tick: int) -> list[int]:
+    """How many milliseconds to show each frame, in whole ticks that add up; 20 at the least."""
+    shown_T = np.diff(np.round(np.arange(count + 1) * seconds * 1000 / tick)) * tick
+    return [int(each) for each in np.maximum(shown_T, 20)]
 
 
 def encode_strip(path: Path, frames_THWC: NDArray[np.uint8], gap: int = 2) -> None:

@@ -45,11 +45,12 @@ def steady(
     times_T = np.sort(times_T)  # some decoders hand out the times of B-frames in disorder
     if rate == "stored" or len(times_T) < 2 or not (np.diff(times_T) > 0).all():
         return frames_THWC, step
-    count = round((times_T[-1] - times_T[0]) / step) + 1
+    count = max(1, round((times_T[-1] - times_T[0] + seconds) / step))
     fix = "give the rate that you want, or rate='stored' to take each frame once"
     if count > MORE * max(len(times_T), 1 / step):
         raise InputError(where, f"would get {count} frames of {step:.3g} s", fix)
-    shown_T = times_T[0] + (np.arange(count) + 0.5) * step
+    # Half a step later: the times of files are rounded, and cameras are not exact.
+    shown_T = times_T[0] + np.arange(count) * step + min(step, seconds) / 2
     index_T = np.searchsorted(times_T, shown_T) - 1
     unequal = np.mean(np.diff(index_T) != 1)  # cameras drop a frame now and then
     if unequal == 0 or (rate is None and unequal < FEW):

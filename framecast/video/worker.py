@@ -90,7 +90,11 @@ class Worker:
 
     def frames(self, kind: str, file: BinaryIO, selection: Selection, where: object) -> Pictures:
         """As `decode`, for an open file that messages call `where`."""
-        count, descriptor = 0, new_memory()
+        count = 0
+        try:
+            descriptor = new_memory()
+        except OSError as error:
+            raise _not_started(f"it gets no memory: {error.strerror}") from None
         try:
             with mmap.mmap(descriptor, BYTES) as memory:
                 asked = {"kind": kind, "selection": asdict(selection)}

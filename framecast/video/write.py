@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from framecast.clip import Clip
 from framecast.errors import InputError
 from framecast.video.containers import CODECS, encode
-from framecast.video.images import encode_folder, encode_gif, encode_strip
+from framecast.video.images import encode_folder, encode_gif, encode_strip, encode_webp
 
-SUFFIXES = (*CODECS, ".gif", ".png", ".npy", "")
+SUFFIXES = (*CODECS, ".gif", ".webp", ".png", ".npy", "")
 SLOWEST = 2.0  # seconds: what is slower, such as radar, is shown at ten frames per second
 
 
@@ -22,8 +22,10 @@ def write(clip: Clip, path: str | Path) -> Path:
     """Write a clip as a film, an animation, pictures or an array.
 
     .mp4 is h264, which plays everywhere but has even sides: odd ones grow by a pixel. .webm is VP9,
-    .avi motion jpeg. .png is one strip with the frames side by side; a path without suffix is a new
-    folder of png files. For all these and .gif, values are scaled from the range of the clip to
+    .avi motion jpeg. .gif has 256 colours, chosen for the clip, and .webp all of them; both store
+    frames that are the same as one that is shown for longer, which `read` undoes except
+    for the last. .png is one strip with the frames side by side; a path without suffix is a new
+    folder of png files. For all these, values are scaled from the range of the clip to
     0 … 255, missing ones are black, and four channels are colour with transparency, put on black.
     .npy keeps the values as they are, (T, H, W, C).
 
@@ -73,6 +75,8 @@ def _save(clip: Clip, path: Path) -> None:
         encode(path, frames_THWC, seconds, CODECS[suffix])
     elif suffix == ".gif":
         encode_gif(path, frames_THWC, seconds)
+    elif suffix == ".webp":
+        encode_webp(path, frames_THWC, seconds)
     elif suffix == ".png":
         encode_strip(path, frames_THWC)
     else:

@@ -85,7 +85,7 @@ def test_other_channels_are_sent_to_npy(tmp_path, suffix, channels):
 @pytest.mark.parametrize("name", ["clip.mkv", "clip.npz", "clip.txt", "v1.5"])
 def test_unknown_suffixes_get_the_list(tmp_path, name):
     with pytest.raises(
-        InputError, match=r"\.mp4, \.webm, \.avi, \.gif, \.png, \.npy, or no suffix"
+        InputError, match=r"\.mp4, \.webm, \.avi, \.gif, \.webp, \.png, \.npy, or no suffix"
     ):
         write(Clip(FRAMES), tmp_path / name)
 
@@ -146,6 +146,29 @@ def test_what_was_there_survives_a_full_disk(tmp_path):
     with full_disk(2000), pytest.raises(InputError):
         write(Clip(FRAMES), tmp_path / "clip.mp4")
     assert (tmp_path / "clip.mp4").read_text() == "precious"
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".webm", ".avi", ".gif", ".webp"])
+@pytest.mark.parametrize("seconds", [1 / 30, 0.04, 0.1])
+def test_the_rate_is_kept(tmp_path, suffix, seconds):
+    clip = read(
+        write(
+            Clip(RNG.integers(0, 256, (31, 8, 8, 3), dtype=np.uint8), seconds),
+            tmp_path / f"c{suffix}",
+        )
+    )
+    assert len(clip) == 31
+    assert clip.seconds_per_frame * 30 == pytest.approx(seconds * 30, abs=0.011)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_webp_is_exact_and_frames_that_are_the_same_come_back(tmp_path, channels):
+    frames_THWC = RNG.integers(0, 256, (9, 16, 24, channels), dtype=np.uint8)
+    frames_THWC[3:6] = frames_THWC[3]
+    with pytest.warns(UserWarning, match="shows frames for 0.1 to 0.3 s: 7 become 9 of 0.1 s"):
+        back = read(write(Clip(frames_THWC), tmp_path / "clip.webp"))
+    np.testing.assert_array_equal(back.frames_THWC, frames_THWC.repeat(3 // channels, axis=3))
+    assert len(read(tmp_path / "clip.webp", rate="stored")) == 7
 
 
 def test_files_have_usual_permissions(tmp_path):

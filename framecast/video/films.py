@@ -161,6 +161,7 @@ def _from_key(file: BinaryIO, start: int, pulse: Pulse) -> Iterator[tuple[float,
         with _open(file) as container:
             track = main_track(container)
             rate = _rate(track)
+            track.decode(next(container.demux(track)))  # may hold what all others build upon
             container.seek(entry.key, stream=track)
             first, frames = _walk(_after(container, track, entry), entry.times, pulse)
             yield rate, first
@@ -215,8 +216,8 @@ def _after(
             if first not in entry.keys or first > entry.key:
                 raise _LostError
         for frame in track.decode(packet):
-            whole = whole or frame.pts == first
-            if frame.pts is None or (not whole and frame.pts > first):
+            whole = whole or (frame.pts == first and frame.key_frame)
+            if frame.pts is None or frame.is_corrupt or (not whole and frame.pts >= first):
                 raise _LostError
             if whole:
                 yield frame

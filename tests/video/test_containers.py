@@ -1,4 +1,3 @@
-import json
 import struct
 from pathlib import Path
 
@@ -10,7 +9,6 @@ from framecast.errors import InputError
 from framecast.video.containers import CODECS, Codec, decode, encode
 from framecast.video.selection import CutShort, Selection, fit
 
-ODD = Path(__file__).parents[3] / "shared" / "data" / "odd_files"
 TRANSPORT = Codec("mpegts", "libx264", "yuv420p", {"bf": "0"}, 2, True)
 LOSSLESS = Codec("avi", "ffv1", "bgr0", {}, 1, False)
 
@@ -173,23 +171,3 @@ def test_play_lists_open_no_other_file(exact):
         assert len(list(naive.decode(video=0))) == 12, "the danger is real"
     with pytest.raises(InputError, match=r"script.mp4 cannot be decoded"):
         decoded(script)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not ODD.exists(), reason="needs the shared data")
-def test_real_odd_files_decode_as_expected():
-    entries = json.loads((ODD / "expected_decode.json").read_text())["files"]
-    films = [entry for entry in entries if not entry["file"].startswith("pillow")]
-    films = [entry for entry in films if not entry["file"].endswith(".gif")]
-    wrong = []
-    for entry in films:
-        count, failed = 0, False
-        try:
-            for _ in decode(ODD / entry["file"], Selection(size=(8, 8))):
-                count += 1
-        except InputError:
-            failed = True
-        if (count, failed) != (int(entry["frames_decoded"]), entry["ends_in_error"]):
-            wrong.append(entry["file"])
-    assert wrong == []
-    assert len(films) == 50

@@ -12,6 +12,7 @@ from framecast.video.images import (
     in_order,
     stills,
 )
+from framecast.video.read import family
 from framecast.video.selection import CutShort, Selection
 
 RNG = np.random.default_rng(0)
@@ -96,6 +97,19 @@ def test_gif_frames_are_whole_and_transparency_is_black(tmp_path):
     assert tuple(kept_THWC[1, 5, 5]) == (255, 0, 0), "the first frame shows through"
     patch.save(tmp_path / "alone.gif")
     assert tuple(animation(tmp_path / "alone.gif")[0][0, 5, 5]) == (0, 0, 0)
+
+
+def test_an_animated_avif(tmp_path):
+    frames_THWC = np.tile(
+        np.arange(0, 250, 50, dtype=np.uint8)[:, None, None, None], (1, 16, 16, 3)
+    )
+    images = [Image.fromarray(frame_HWC) for frame_HWC in frames_THWC]
+    path = tmp_path / "moving.avif"
+    images[0].save(path, save_all=True, append_images=images[1:], duration=80, quality=90)
+    assert family(path) == "picture"
+    back_THWC, times = animation(path)
+    np.testing.assert_allclose(back_THWC.astype(int), frames_THWC, atol=3)
+    np.testing.assert_allclose(times, np.arange(5) * 0.08)
 
 
 @pytest.mark.parametrize("suffix", ["webp", "png"])

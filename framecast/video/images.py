@@ -19,7 +19,10 @@ MAGIC = re.compile(
     rb"GIF8|\x89PNG|\xff\xd8\xff|RIFF.{4}WEBP|.{4}ftypavi[fs]|BM.{4}\0\0\0\0|II\*\0|MM\0\*",
     re.DOTALL,
 )
-NEVER_MOVES = re.compile(rb"\xff\xd8\xff|BM")
+# What needs no second look: the animated kinds of these are told by their first bytes.
+STILL = re.compile(
+    rb"\xff\xd8\xff|BM|RIFF.{4}WEBPVP8[ L]|.{4}ftypavif|\x89PNG(?!.*acTL)", re.DOTALL
+)
 SAMPLE = 500_000  # pixels that the colours of a gif are chosen from
 
 
@@ -75,12 +78,12 @@ def decode_stills(paths: list[Path], selection: Selection) -> Pictures:
 def _is_still(path: Path) -> bool:
     try:
         with path.open("rb") as file:
-            head = file.read(16)
+            head = file.read(2**16)
     except OSError:
         return True  # what cannot be read is named when it is its turn
     if not MAGIC.match(head):
         return False
-    return bool(NEVER_MOVES.match(head)) or not [*decode("moves", path, Selection())]
+    return bool(STILL.match(head)) or not [*decode("moves", path, Selection())]
 
 
 def _say(shape: tuple[int, ...]) -> str:

@@ -158,10 +158,15 @@ def test_a_folder_gives_its_pictures_back(tmp_path):
     np.testing.assert_array_equal(back_THWC, frames_THWC)
 
 
-def test_animations_are_no_stills(tmp_path):
-    encode_gif(tmp_path / "moving.gif", shades(), 0.1)
-    encode_strip(tmp_path / "strip.png", shades())
-    assert stills(tmp_path) == [tmp_path / "strip.png"]
+@pytest.mark.parametrize("suffix", ["gif", "png", "webp", "avif", "tiff"])
+def test_animations_are_no_stills(tmp_path, suffix):
+    images = [Image.fromarray(frame_HWC) for frame_HWC in shades(3, 3)]
+    images[0].save(tmp_path / f"moving.{suffix}", save_all=True, append_images=images[1:])
+    images[0].save(tmp_path / f"still.{suffix}")
+    images[0].save(tmp_path / "still.jpg")
+    assert stills(tmp_path) == sorted(
+        [tmp_path / "still.jpg", tmp_path / f"still.{suffix}"], key=lambda path: path.name
+    )
 
 
 def test_grey_pictures_have_one_channel_and_16_bits_become_8(tmp_path):

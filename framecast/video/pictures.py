@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import AvifImagePlugin, Image, ImageOps
+from PIL import AvifImagePlugin, Image, ImageOps, UnidentifiedImageError
 
 from framecast.errors import InputError
 from framecast.video.limits import PICTURE_FRAMES, PIXELS
@@ -75,7 +75,9 @@ def moves(file: BinaryIO, selection: Selection, pulse: Pulse) -> Pictures:
 
 
 def _broken(error: Exception) -> tuple[str, str]:
-    return f"is a broken picture ({error})", "give another file, or take it out"
+    # Pillow would name the open file, by a number of this process.
+    why = "" if isinstance(error, UnidentifiedImageError) else f" ({error})"
+    return f"is a broken picture{why}", "give another file, or take it out"
 
 
 def _open(file: BinaryIO) -> Image.Image:

@@ -35,6 +35,7 @@ PROGRAM = "import sys; from framecast.video.decoder import main; main(int(sys.ar
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 ALMOST_AT_ONCE = 5.0  # seconds in which a child has to stop
 KEPT = 4  # workers that wait for work
+WAITED = (TimeoutError, BlockingIOError)
 FIX = "give another file, or convert it to mp4 first"
 
 
@@ -80,6 +81,10 @@ class Worker:
                 self.process = _start(far_end)
         except OSError as error:
             raise _not_started(str(error)) from None
+        # A hostile child must not hold us up in the middle of a message either.
+        patience = struct.pack("ll", int(STALL), int(STALL % 1 * 1e6))
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            self.end.setsockopt(socket.SOL_SOCKET, option, patience)
         self.line = Connection(os.dup(self.end.fileno()))
         _WORKERS.add(self)
         try:
@@ -106,7 +111,7 @@ class Worker:
         except _SaidError as error:
             raise (CutShort if error.cut else InputError)(where, error.what, error.fix) from None
         except (EOFError, OSError, struct.error) as error:
-            self.stop(0 if isinstance(error, TimeoutError) else 1)
+            self.stop(0 if isinstance(error, WAITED) else 1)
             what = self._how_it_ended(error)
             raise (CutShort if count else InputError)(where, what, FIX) from None
         except GeneratorExit:
@@ -155,7 +160,7 @@ class Worker:
 
     def _how_it_ended(self, error: Exception) -> str:
         code = self.process.returncode
-        if isinstance(error, TimeoutError):
+        if isinstance(error, WAITED):
             return f"made no progress for {STALL:g} s"
         if code == -signal.SIGXCPU:
             return f"took more than {SECONDS} s of CPU for one frame"

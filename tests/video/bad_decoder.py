@@ -53,6 +53,21 @@ def flood(file, selection, pulse):
     yield np.zeros((4, 4, 1), np.uint8), 0.0
 
 
+def stammer(file, selection, pulse):
+    """The head of a message without the rest."""
+    os.write(LINE.fileno(), struct.pack("!i", 100))
+    time.sleep(1000)
+    yield
+
+
+def deaf(file, selection, pulse):
+    """Frames without end, and no ear for what the parent says."""
+    LINE.send_bytes(b"S" + struct.pack("3i", 2000, 2000, 1))
+    while True:
+        LINE.send_bytes(b"F" + struct.pack("d", 0))
+    yield
+
+
 def escape(file, selection, pulse):
     """As many shades of grey as there are ways out of the sandbox."""
     ways = [
@@ -78,7 +93,7 @@ def escape(file, selection, pulse):
 
 def main(descriptor, guarded=True):
     global LINE
-    kinds = [crash, abort, hang, spin, eat, lie, babble, flood, escape]
+    kinds = [crash, abort, hang, spin, eat, lie, babble, flood, stammer, deaf, escape]
     decoder.KINDS.update({kind.__name__: kind for kind in kinds})
     LINE = decoder.Connection(os.dup(descriptor))
     if not guarded:

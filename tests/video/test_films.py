@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from av.video.reformatter import ColorRange, Colorspace
 
+from framecast.errors import InputError
+from framecast.video import films
 from framecast.video.read import frames
-from framecast.video.selection import fit
+from framecast.video.selection import Selection, check_pixels, fit
 
 COLOURS = np.array([(200, 40, 60), (30, 180, 90), (50, 70, 210), (128, 128, 128)], np.uint8)
 
@@ -174,3 +176,18 @@ def test_interlaced_films_may_change_their_size(tmp_path):
     assert len(whole) == len(stored)
     assert {frame.width for frame in stored} == {64, 96}
     assert max(combs(picture_HWC) for picture_HWC in (*whole[1:5], *whole[7:10])) < 1
+
+
+def test_frames_are_counted_and_measured_before_they_are_kept(monkeypatch):
+    given = [av.VideoFrame(16, 16, "gray") for _ in range(4)]
+    monkeypatch.setattr(films, "FRAMES", 4)
+    assert len(list(films._whole(iter(given), lambda: None))) == 4
+    monkeypatch.setattr(films, "FRAMES", 3)
+    with pytest.raises(InputError, match="has more than 3 frames"):
+        list(films._whole(iter(given), lambda: None))
+    check_pixels(2**13, 2**13)
+    for width, height in ((2**13, 2**13 + 1), (0, 5)):
+        with pytest.raises(InputError, match=f"frames of {width}×{height} pixels, the limit is"):
+            check_pixels(width, height)
+    with pytest.raises(InputError, match="size is"):
+        Selection(size=(2**13, 2**13 + 1))

@@ -107,6 +107,15 @@ def test_the_child_opens_no_file_no_socket_and_no_process(bad, monkeypatch, film
     assert (ways_out == 0) == guarded
 
 
+@pytest.mark.parametrize("deed", ["stammer", "deaf"])
+def test_a_child_that_talks_badly_is_ended(bad, monkeypatch, film, deed):
+    monkeypatch.setattr(worker, "STALL", 0.3)
+    with pytest.raises(InputError, match=r"made no progress for 0\.3 s"):
+        for _ in worker.decode(deed, film, Selection()):
+            pass
+    assert children() == []
+
+
 def test_leaving_early_keeps_the_worker(fresh, film):
     pictures = frames(film)
     next(pictures)

@@ -9,7 +9,6 @@ import struct
 import sys
 from contextlib import suppress
 from importlib import import_module
-from itertools import chain
 
 import av
 from PIL import Image
@@ -21,37 +20,18 @@ from framecast.video.limits import FILES, MEMORY, SECONDS
 # file, makes a socket or a process, or reaches into another one.
 CALLS = {
     "x86_64": {
-        "files": [0, 1, 3, 5, 7, 8, 16, 17, 19, 20, 23, 32, 72, 262, 270, 271, 332],
-        "socket": [44, 45, 46, 47],
-        "memory": [9, 10, 11, 12, 25, 28],
-        "time": [24, 35, 96, 201, 219, 228, 229, 230],
-        "itself": [13, 14, 15, 39, 60, 63, 97, 98, 99, 131, 160, 186, 202, 204, 231, 273, 318, 334],
+        "files": "0 1 3 5 7 8 16 17 19 20 23 32 72 262 270 271 332",
+        "socket": "44 45 46 47",
+        "memory": "9 10 11 12 25 28",
+        "time": "24 35 96 201 219 228 229 230",
+        "itself": "13 14 15 39 60 63 97 98 99 131 160 186 202 204 231 273 318 334",
     },
     "aarch64": {
-        "files": [63, 64, 57, 80, 62, 29, 67, 65, 66, 72, 73, 23, 25, 79, 291],
-        "socket": [206, 207, 211, 212],
-        "memory": [222, 226, 215, 214, 216, 233],
-        "time": [124, 101, 115, 169, 113, 114, 128],
-        "itself": [
-            134,
-            135,
-            139,
-            172,
-            93,
-            94,
-            160,
-            163,
-            164,
-            165,
-            179,
-            132,
-            178,
-            98,
-            99,
-            123,
-            278,
-            293,
-        ],
+        "files": "23 25 29 57 62 63 64 65 66 67 72 73 79 80 291",
+        "socket": "206 207 211 212",
+        "memory": "214 215 216 222 226 233",
+        "time": "101 113 114 115 124 128 169",
+        "itself": "93 94 98 99 123 132 134 135 139 160 163 164 165 172 178 179 278 293",
     },
 }
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -78,14 +58,10 @@ def lock() -> None:
     processes, for good; elsewhere they are only not made.
     """
     with suppress(OSError, ValueError):  # not every Unix counts address space
-        most = _virtual_memory() + MEMORY
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    for kind, most in [
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NOFILE, FILES),
-    ]:
-        resource.setrlimit(kind, (most, most))
+        _lower(resource.RLIMIT_AS, _virtual_memory() + MEMORY)
+    _lower(resource.RLIMIT_FSIZE, 0)
+    _lower(resource.RLIMIT_CORE, 0)
+    _lower(resource.RLIMIT_NOFILE, FILES)
     renew_time()
     machine = os.uname().machine
     if sys.platform == "linux" and machine in CALLS:
@@ -96,7 +72,16 @@ def renew_time() -> None:
     """Grant `SECONDS` of CPU from now on; the kernel ends the process that takes more."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     soft = int(used.ru_utime + used.ru_stime) + SECONDS
-    resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    if hard == resource.RLIM_INFINITY or soft < hard:
+        resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
+
+
+def _lower(kind: int, most: int) -> None:
+    """Set a limit for good, if the user has not set a lower one already."""
+    _, hard = resource.getrlimit(kind)
+    if hard == resource.RLIM_INFINITY or most < hard:
+        resource.setrlimit(kind, (most, most))
 
 
 def _virtual_memory() -> int:
@@ -113,13 +98,13 @@ def _filter_calls(machine: str) -> None:
     load, equal, answer = 0x20, 0x15, 0x06
     program = [(load, 0, 0, 4), (equal, 1, 0, ARCHITECTURES[machine]), (answer, 0, 0, REFUSE)]
     program.append((load, 0, 0, 0))
-    for number in chain(*CALLS[machine].values()):
+    for number in map(int, " ".join(CALLS[machine].values()).split()):
         program += [(equal, 0, 1, number), (answer, 0, 0, ALLOW)]
     program += [(equal, 1, 0, LIMIT[machine]), (answer, 0, 0, REFUSE), (load, 0, 0, 16)]
     program += [(equal, 1, 0, 0), (answer, 0, 0, REFUSE), (answer, 0, 0, ALLOW)]
     code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in program))
     filtered = ctypes.create_string_buffer(struct.pack("HL", len(program), ctypes.addressof(code)))
-    libc = ctypes.CDLL(None, use_errno=True)
-    for request in [(NO_NEW_RIGHTS, 1, 0), (FILTER_CALLS, BY_PROGRAM, ctypes.byref(filtered))]:
-        if libc.prctl(*request, 0, 0):  # a kernel without it still has the limits
-            return
+    prctl = ctypes.CDLL(None).prctl
+    prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
+    if prctl(NO_NEW_RIGHTS, 1, 0, 0, 0) == 0:  # a kernel without it still has the limits
+        prctl(FILTER_CALLS, BY_PROGRAM, ctypes.addressof(filtered), 0, 0)

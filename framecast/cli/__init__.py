@@ -1,6 +1,7 @@
 """The command line. Commands import torch when they run, so that --help is instant."""
 
 import sys
+import warnings
 
 import typer
 
@@ -32,6 +33,7 @@ def main() -> None:
 
     Exit code 0, 1 (a check failed), 2 (bad input) or 130 (Ctrl-C).
     """
+    warnings.formatwarning = lambda message, *_: f"framecast: {message}\n"
     try:
         sys.exit(app(standalone_mode=False))
     except InputError as error:

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from framecast.clip import Clip, Scaling
 from framecast.errors import InputError
 from framecast.video.images import decode_stills, stills
-from framecast.video.read import family, frames, pace, read
+from framecast.video.pace import steady
+from framecast.video.read import family, frames, read
 from framecast.video.selection import CutShort, Pictures, Selection
 
 WHOLE = 2**27  # bytes of frames below which a clip is read at once
@@ -106,7 +107,8 @@ class Reel:
         cache: of decoded chunks, shared with other reels; without room, nothing is kept.
 
     Attributes:
-        length: number of frames, counted by decoding all: headers are often wrong.
+        length: number of frames at equal steps, as `video.read.read` makes them of those that are
+            stored; the latter are counted by decoding all: headers are often wrong.
         note: where the file breaks off, if it does.
 
     Raises:
@@ -116,10 +118,13 @@ class Reel:
     def __init__(self, path: Path, look: Look, window: int, cache: Cache) -> None:
         self.path, self.look, self.cache = path, look, cache
         self.stills = stills(path) if path.is_dir() else []
-        self.length, self.note, self.channels = 0, "", 0
+        self.stored, self.note, self.channels = 0, "", 0
         self.overlap = window - 1
-        times = [time for time in self._count(window)]
-        self.seconds_per_frame = pace(np.array(times))
+        times_T = np.array([*self._count(window)])
+        stored_T111 = np.arange(self.stored).reshape(-1, 1, 1, 1)
+        shown_T111, self.seconds_per_frame = steady(stored_T111, times_T, None, path)
+        self.shown_T = shown_T111.ravel()  # the stored frame on display at each step
+        self.length = len(self.shown_T)
 
     @property
     def chunk_bytes(self) -> int:
@@ -134,10 +139,10 @@ class Reel:
         try:
             for picture_HWC, time in self._pictures(look, 0, None):
                 frame_HWC = look.cut(picture_HWC)
-                if not self.length:
+                if not self.stored:
                     self.channels = frame_HWC.shape[2]
                     self.chunk = min(max(CHUNK_BYTES // frame_HWC.nbytes, window), CHUNK_FRAMES)
-                self.length += 1
+                self.stored += 1
                 yield time
                 if not keeps:
                     continue
@@ -146,32 +151,41 @@ class Reel:
                     self._keep(recent)
                     recent = recent[self.chunk :]
         except CutShort as error:
-            self.note = f"{error.where} {error.what} after {self.length} frames"
+            self.note = f"{error.where} {error.what} after {self.stored} frames"
         while recent:
             self._keep(recent)
             recent = recent[self.chunk :]
 
     def _keep(self, recent: list[NDArray[Any]]) -> None:
         """Keep the chunk that `recent`, the last frames of all so far, begins with."""
-        chunk = (self.length - len(recent)) // self.chunk
+        chunk = (self.stored - len(recent)) // self.chunk
         frames_THWC = np.stack(recent[: self.chunk + self.overlap])
         self.cache.put((self, chunk), frames_THWC)
 
     def load(self, start: int, stop: int) -> NDArray[np.uint8]:
         """The frames start … stop − 1, from the cache as far as they are there."""
+        shown_T = self.shown_T[start:stop]
+        if len(shown_T) == 0:
+            return np.empty((0, *self.look.size, self.channels), np.uint8)
+        first, last = int(shown_T[0]), int(shown_T[-1]) + 1
+        stored_THWC = self._load(first, last)
+        return stored_THWC if last - first == len(shown_T) else stored_THWC[shown_T - first]
+
+    def _load(self, start: int, stop: int) -> NDArray[np.uint8]:
+        """The same of stored frames."""
         if self.cache.limit == 0:
             return self.decode(start, stop)
         chunk = start // self.chunk
         first = chunk * self.chunk
-        last = min(first + self.chunk + self.overlap, self.length)
+        last = min(first + self.chunk + self.overlap, self.stored)
         kept_THWC = self.cache.get((self, chunk), lambda: self.decode(first, last))
         if stop <= last:
             return kept_THWC[start - first : stop - first]
         middle = first + self.chunk
-        return np.concatenate([kept_THWC[start - first : self.chunk], self.load(middle, stop)])
+        return np.concatenate([kept_THWC[start - first : self.chunk], self._load(middle, stop)])
 
     def decode(self, start: int, stop: int) -> NDArray[np.uint8]:
-        """The frames start … stop − 1, decoded anew.
+        """The stored frames start … stop − 1, decoded anew.
 
         Raises:
             InputError: they are no longer there.
@@ -306,13 +320,18 @@ def open_footage(
     head = read(path, stop=1, grey=grey)
     pair = (size, size) if isinstance(size, int) else size
     look = Look.of(head.size, pair or head.size, every, grey, crop)
-    stop, wanted = None, look.scaled if pair else None
     if family(path) != "array" and not head.physical:
         most = max(1, WHOLE // (look.scaled[0] * look.scaled[1] * head.channels))
-        stop = (most - 1) * every + 2
-    clip = read(path, stop=stop, every=every, size=wanted, grey=grey)
-    if stop is None or len(clip) < most:
-        frames_THWC: Any = clip.frames_THWC
-        return replace(clip, frames_THWC=look.cut(frames_THWC))
-    del clip
-    return Film.of(Reel(path, look, 1, Cache(0)))
+        if _is_longer(path, most * every):
+            return Film.of(Reel(path, look, 1, Cache(0)))
+    clip = read(path, every=every, size=look.scaled if pair else None, grey=grey)
+    frames_THWC: Any = clip.frames_THWC
+    return replace(clip, frames_THWC=look.cut(frames_THWC))
+
+
+def _is_longer(path: Path, frames: int) -> bool:
+    try:
+        read(path, start=frames, stop=frames + 1, size=COUNTED_AT)
+    except InputError:
+        return False
+    return True

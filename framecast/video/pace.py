@@ -6,7 +6,7 @@ Shapes: T frames, C channels, H height, W width.
 import os
 import warnings
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +18,11 @@ MORE = 10  # times as many frames as are stored: a constant step may not make mo
 
 
 def steady(
-    frames_THWC: NDArray[np.uint8],
+    frames_THWC: NDArray[Any],
     times_T: NDArray[np.float64],
     rate: float | Literal["stored"] | None,
     where: Path,
-) -> tuple[NDArray[np.uint8], float]:
+) -> tuple[NDArray[Any], float]:
     """Take the frame that is on display at each step of a constant length.
 
     Args:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from framecast.clip import Clip
 from framecast.data.film import Cache, Film, Look, Reel, open_footage
@@ -42,6 +43,25 @@ def test_any_window_is_that_of_the_whole(root, monkeypatch, name, every):
             got = film.cut(start, stop).load().frames_THWC
             np.testing.assert_array_equal(got, whole.frames_THWC[start:stop, :, 2:8])
     assert cache.size <= 700
+
+
+def test_frames_at_unequal_times_become_those_that_read_gives(tmp_path, monkeypatch):
+    small_chunks(monkeypatch, 3)
+    images = [Image.new("L", (12, 12), 20 * shade) for shade in range(9)]
+    durations = [40, 40, 120, 40, 200, 40, 40, 40, 40]
+    images[0].save(
+        tmp_path / "slow.gif", save_all=True, append_images=images[1:], duration=durations
+    )
+    with pytest.warns(UserWarning, match="shows frames for"):
+        whole = read(tmp_path / "slow.gif")
+    assert len(whole) > 9
+    with pytest.warns(UserWarning, match="shows frames for"):
+        film = Film.of(Reel(tmp_path / "slow.gif", Look((12, 12), (12, 12)), 4, Cache(700)))
+    assert len(film) == len(whole)
+    assert film.seconds_per_frame == whole.seconds_per_frame
+    for start in range(len(whole)):
+        got = film.cut(start, start + 4).load().frames_THWC
+        np.testing.assert_array_equal(got, whole.frames_THWC[start : start + 4])
 
 
 def test_what_fits_is_decoded_once(root, monkeypatch):

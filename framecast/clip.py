@@ -62,6 +62,38 @@ class Scaling:
 
 
 @dataclass(frozen=True, eq=False)
+class Axis:
+    """The name, coordinates and unit of the rows or columns of a grid."""
+
+    name: str
+    values: NDArray[np.float64]
+    unit: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Where and when the frames of a clip lie.
+
+    Args:
+        name: of the variable.
+        start: time of the first frame, UTC; None if it is not known.
+        rows: None if the source has no coordinates, as for columns.
+        columns: from left to right as they are stored.
+    """
+
+    name: str
+    start: np.datetime64 | None = None
+    rows: Axis | None = None
+    columns: Axis | None = None
+
+    def later(self, seconds: float) -> "Grid":
+        """The same place some time after."""
+        if self.start is None:
+            return self
+        return replace(self, start=self.start + np.timedelta64(round(seconds * 1000), "ms"))
+
+
+@dataclass(frozen=True, eq=False)
 class Clip:
     """Frames and their meaning.
 
@@ -72,6 +104,7 @@ class Clip:
         unit: of the values, such as "mm/h"; empty for pictures.
         source: where the clip came from, for messages.
         transform: of physical values on their way to a tensor, see `Scaling`.
+        grid: where and when the frames lie, where the source says so.
 
     >>> clip = Clip(np.zeros((12, 64, 64, 1), np.uint8))
     >>> len(clip), clip.channels
@@ -84,6 +117,7 @@ class Clip:
     unit: str = ""
     source: str = "array"
     transform: Transform = "linear"
+    grid: Grid | None = None
 
     def __post_init__(self) -> None:
         frames = self.frames_THWC
@@ -117,7 +151,9 @@ class Clip:
 
     def cut(self, start: int, stop: int | None = None) -> "Clip":
         """The frames `start` … `stop`, by Python's rules for slices."""
-        return replace(self, frames_THWC=self.frames_THWC[start:stop])
+        first = slice(start, stop).indices(len(self))[0]
+        grid = self.grid and self.grid.later(first * self.seconds_per_frame)
+        return replace(self, frames_THWC=self.frames_THWC[start:stop], grid=grid)
 
     def scaled_as(self, scaling: Scaling | None) -> "Clip":
         """Measured values on the scale of a model: equal values become equal numbers.

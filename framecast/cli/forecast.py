@@ -33,10 +33,10 @@ from framecast.errors import InputError
 
 def forecast(
     run: Run,
-    video: Annotated[Path, typer.Argument(help="A video, an image folder or an array.")],
+    video: Annotated[Path, typer.Argument(help="A video, an image folder, an array or a grid.")],
     horizon: Annotated[int, typer.Option(help="Frames to forecast, N.")] = 10,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help=".gif, .mp4, .npy, .png … to write.")
+        Path | None, typer.Option("--out", "-o", help=".gif, .mp4, .npy, .nc … to write.")
     ] = None,
     past: Annotated[int | None, typer.Option(help="Read so many of the last frames.")] = None,
     size: Size = None,
@@ -44,6 +44,10 @@ def forecast(
     every: Every = None,
     tile: Annotated[
         int | None, typer.Option(help="Cut frames into tiles of this side; else where memory asks.")
+    ] = None,
+    variable: Annotated[
+        str | None,
+        typer.Option(help="Which of a grid; index: of pictures, that of their palette."),
     ] = None,
 ) -> None:
     """Forecast the frames that follow a video, and say how well that works on this very video.
@@ -56,12 +60,17 @@ def forecast(
     from framecast.forecast import backtest
     from framecast.forecast import forecast as continue_clip
     from framecast.memory import enough_memory
+    from framecast.video.grids import read_variable
     from framecast.video.write import write
 
     model = load(run)
     trained_on = read_config(run).get("data", {}) if Path(run, CONFIG).exists() else {}
     crop = trained_on.get("fit") != "squeeze"
-    clip = open_footage(video, every or 1, parse_size(size), grey=bool(grey), crop=crop)
+    if variable is None:
+        clip = open_footage(video, every or 1, parse_size(size), grey=bool(grey), crop=crop)
+    else:
+        shape = parse_size(size)
+        clip = read_variable(video, variable, every=every or 1, size=shape, grey=bool(grey))
     with lines_shown(), enough_memory("the forecast", "give a smaller --tile, --horizon or --size"):
         future = continue_clip(model, clip, horizon, past, tile)
         needed = (past or model.task.past) + horizon

@@ -89,6 +89,18 @@ def to_values(array: NDArray[Any], source: Path) -> tuple[NDArray[Any], tuple[fl
     if array.dtype == np.uint8:
         return array, (0.0, 255.0)
     check_memory(array.size * 4, source)
+    low, high = span(array, source)
+    if low >= 0 and high <= 1:
+        low, high = 0.0, 1.0
+    return array.astype(np.float32, copy=False), (low, high if high > low else low + 1)
+
+
+def span(array: NDArray[Any], source: Path) -> tuple[float, float]:
+    """The lowest and the highest known value.
+
+    Raises:
+        InputError: a value is infinite or beyond float32, or none is known.
+    """
     with np.errstate(invalid="ignore", over="ignore"):
         low = float(np.float32(np.fmin.reduce(array, axis=None)))
         high = float(np.float32(np.fmax.reduce(array, axis=None)))
@@ -97,9 +109,7 @@ def to_values(array: NDArray[Any], source: Path) -> tuple[NDArray[Any], tuple[fl
     if not np.isfinite(high - low):
         fix = "write NaN for missing pixels"
         raise InputError(source, "holds infinite values, or some beyond float32", fix)
-    if low >= 0 and high <= 1:
-        low, high = 0.0, 1.0
-    return array.astype(np.float32, copy=False), (low, high if high > low else low + 1)
+    return low, high
 
 
 def _unpack(path: Path, archive: "np.lib.npyio.NpzFile", key: str | None) -> NDArray[Any]:

@@ -15,18 +15,19 @@ from framecast.clip import Clip
 from framecast.errors import InputError
 from framecast.video import arrays
 from framecast.video.containers import decode
+from framecast.video.grids import is_grid, read_last
 from framecast.video.images import MAGIC, decode_animation, decode_stills, stills
 from framecast.video.pace import check_memory, steady
 from framecast.video.selection import CutShort, Pictures, Selection
 
-Family: TypeAlias = Literal["container", "picture", "array", "folder"]
+Family: TypeAlias = Literal["container", "picture", "array", "folder", "grid"]
 CONTAINERS = re.compile(
     rb".{4}(ftyp|moov|mdat|moof|free|skip|wide|pnot)|\x1aE\xdf\xa3|RIFF.{4}AVI |FLV|OggS|DKIF|"
     rb"\.RMF|pmpm|0&\xb2u\x8ef\xcf\x11|\0\0\x01\xba|\x06\x0e\+4|YUV4MPEG2|G.{187}G",
     re.DOTALL,
 )
 ARRAYS = re.compile(rb"\x93NUMPY|PK\x03\x04")
-FIX = "give a video (mp4, avi, webm, mkv, …), a gif, a folder of pictures or an .npy array"
+FIX = "give a video (mp4, avi, webm, mkv, …), a gif, a folder of pictures, a grid or an .npy array"
 
 
 def read(
@@ -42,7 +43,8 @@ def read(
     """Read a video, an animation, a folder of pictures or an array.
 
     Args:
-        path: a container file, a gif, webp, png or avif, a folder of pictures, an .npy or .npz.
+        path: a container file, a gif, webp, png or avif, a folder of pictures, an .npy or .npz; a
+            grid in HDF5, NetCDF or Zarr, or a folder of them, which `video.grids` reads.
         start: first frame, counted from 0.
         stop: frame to stop before; the default is the end.
         every: 2 takes each second frame, and so on.
@@ -54,8 +56,8 @@ def read(
             each frame once. `start`, `stop` and `every` count stored frames.
 
     Returns:
-        The clip: uint8 for pictures, the values themselves for arrays. Films and animations have
-        three channels unless they are stored as grey.
+        The clip: uint8 for pictures, the values themselves for arrays and grids. Films and
+        animations have three channels unless they are stored as grey.
 
     Raises:
         InputError: the path cannot be read, has no frame between `start` and `stop`, or more
@@ -71,6 +73,8 @@ def read(
     where = Path(path)
     if family(where) == "array":
         clip = arrays.read(where, _select(start, stop, every, size, grey))
+    elif family(where) == "grid":
+        clip = read_last(where, _select(start, stop, every, size, grey))
     else:
         pictures = frames(path, start=start, stop=stop, every=every, size=size, grey=grey)
         frames_THWC, times_T = _collect(pictures, where)
@@ -125,6 +129,8 @@ def family(path: Path) -> Family:
     Raises:
         InputError: it is missing, empty, text, or nothing that holds frames.
     """
+    if is_grid(path):
+        return "grid"
     if path.is_dir():
         return "folder"
     if path.exists() and not path.is_file():
@@ -150,8 +156,8 @@ def family(path: Path) -> Family:
 def _decode(path: Path, kind: Family, selection: Selection) -> Pictures:
     if kind == "container":
         return decode(path, selection)
-    if kind == "array":
-        clip = arrays.read(path, selection)
+    if kind in ("array", "grid"):
+        clip = (arrays.read if kind == "array" else read_last)(path, selection)
         return ((f, n * clip.seconds_per_frame) for n, f in enumerate(clip.frames_THWC))
     if kind == "picture":
         return decode_animation(path, selection)

@@ -28,6 +28,8 @@ class CutShort(InputError):
 class Selection:
     """Frames start, start + every, … below stop, scaled to `size`, in grey if wished.
 
+    `variable` is the name of one in a grid file, or "index": the index into a palette of colours.
+
     Raises:
         InputError: a number is out of range.
     """
@@ -37,6 +39,7 @@ class Selection:
     every: int = 1
     size: tuple[int, int] | None = None
     grey: bool = False
+    variable: str | None = None
 
     def __post_init__(self) -> None:
         if self.start < 0:

@@ -224,10 +224,10 @@ def evaluate_run(
     model = load(run)
     trained_on = read_config(run).get("data", {}) if Path(run, CONFIG).exists() else {}
     known = {"past": model.task.past, "future": model.task.future}
-    name, implied = locate(source)
+    typed = dict(settings or {})
+    name, implied = locate(source, typed.get("variable"))
     if trained_on.pop("name", None) == name:
         known = trained_on | known | implied
-    typed = dict(settings or {})
     data = open_data(source, known | typed)
     if typed.keys().isdisjoint({"range", "transform"}):
         adopt(data, model.task.scaling)

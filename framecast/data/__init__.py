@@ -7,16 +7,21 @@ from typing import Any, NamedTuple
 
 from framecast.data.arrays import Array
 from framecast.data.folder import Folder
+from framecast.data.grid import Grid
 from framecast.data.moving_digits import MovingDigits
 from framecast.data.moving_mnist import MovingMNIST
+from framecast.data.taxibj import TaxiBJ, is_layout
 from framecast.data.windows import Dataset
 from framecast.errors import InputError
+from framecast.video.grids import is_grid
 
 DATASETS: dict[str, type[Dataset]] = {
     "moving_digits": MovingDigits,
     "moving_mnist": MovingMNIST,
     "array": Array,
     "folder": Folder,
+    "grid": Grid,
+    "taxibj": TaxiBJ,
 }
 
 
@@ -51,6 +56,16 @@ ABOUT: dict[str, tuple[str, str, str]] = {
         "as in the clips, or --size",
         "by clip, or by time with a gap",
     ),
+    "grid": (
+        "measured values: HDF5, NetCDF, Zarr, or a folder with one file per time",
+        "as in the files, or --size",
+        "by time with a gap, and at every gap in time",
+    ),
+    "taxibj": (
+        "traffic of a city in the files of TaxiBJ",
+        "2 channels, in and out; 32×32 in Beijing",
+        "by time with a gap, and at every gap in time",
+    ),
 }
 
 
@@ -63,8 +78,8 @@ def open_data(source: str, settings: Mapping[str, Any] | None = None) -> Dataset
     """Open a data set by its name, or the user's own data by their path.
 
     Args:
-        source: a key of `DATASETS`; or the path of an .npy or .npz file, of a clip, or of a folder
-            of clips.
+        source: a key of `DATASETS`; or the path of an .npy or .npz file, of a clip, of a grid, or
+            of a folder of them.
         settings: of the data set's `Config`; what is left out takes its default.
 
     Raises:
@@ -75,7 +90,7 @@ def open_data(source: str, settings: Mapping[str, Any] | None = None) -> Dataset
     >>> data.train.shape_TCHW
     (20, 1, 32, 32)
     """
-    name, implied = locate(source)
+    name, implied = locate(source, variable=(settings or {}).get("variable"))
     chosen = implied | dict(settings or {})
     if any(chosen[key] != value for key, value in implied.items()):
         fix = "leave root out, or name the data set instead of the path"
@@ -84,8 +99,12 @@ def open_data(source: str, settings: Mapping[str, Any] | None = None) -> Dataset
     return kind(kind.Config.parse("data", chosen))
 
 
-def locate(source: str) -> tuple[str, dict[str, str]]:
+def locate(source: str, variable: str | None = None) -> tuple[str, dict[str, str]]:
     """Tell which data set a source is, and which settings follow from it: a path is the root.
+
+    Args:
+        source: as in `open_data`.
+        variable: which of a grid; "index" makes a grid of a folder of pictures.
 
     Raises:
         InputError: the source is neither a name nor a path.
@@ -100,5 +119,7 @@ def locate(source: str) -> tuple[str, dict[str, str]]:
         near = get_close_matches(source, DATASETS, n=1)
         fix = f"did you mean {near[0]}?" if near else f"choose from {', '.join(DATASETS)}"
         raise InputError(source, "is no file, folder or data set", fix)
+    if is_grid(path, variable):
+        return "taxibj" if is_layout(path) else "grid", {"root": source}
     is_array = path.is_file() and path.suffix.lower() in {".npy", ".npz"}
     return "array" if is_array else "folder", {"root": source}

@@ -98,7 +98,7 @@ def _named(
     """The typed settings, with the names of model and data set among them."""
     typed = {name: dict(section) for name, section in settings.items()}
     if source is not None:
-        name, implied = locate(str(source))
+        name, implied = locate(str(source), typed.get("data", {}).get("variable"))
         typed["data"] = {**typed.get("data", {}), **implied, "name": name}
     if model is not None:
         typed.setdefault("model", {})["name"] = model

@@ -52,7 +52,10 @@ def test_a_second_path_is_refused(tmp_path):
     [
         ("moving_digit", "did you mean moving_digits?"),
         ("movingmnist", "did you mean moving_mnist?"),
-        ("nowhere/storm.mp4", "choose from moving_digits, moving_mnist, array, folder"),
+        (
+            "nowhere/storm.mp4",
+            "choose from moving_digits, moving_mnist, array, folder, grid, taxibj",
+        ),
     ],
 )
 def test_neither_name_nor_path(source, fix):

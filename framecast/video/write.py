@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from framecast.clip import Clip
 from framecast.errors import InputError
 from framecast.video.containers import CODECS, encode
+from framecast.video.grids import write as grids
 from framecast.video.images import encode_folder, encode_gif, encode_strip, encode_webp
 
-SUFFIXES = (*CODECS, ".gif", ".webp", ".png", ".npy", "")
+SUFFIXES = (*CODECS, ".gif", ".webp", ".png", ".npy", *grids.SUFFIXES, "")
 SLOWEST = 2.0  # seconds: what is slower, such as radar, is shown at ten frames per second
 
 
@@ -27,7 +28,8 @@ def write(clip: Clip, path: str | Path) -> Path:
     for the last. .png is one strip with the frames side by side; a path without suffix is a new
     folder of png files. For all these, values are scaled from the range of the clip to
     0 … 255, missing ones are black, and four channels are colour with transparency, put on black.
-    .npy keeps the values as they are, (T, H, W, C).
+    .npy keeps the values as they are, (T, H, W, C). So do .nc (NetCDF 4) and .zarr (a new folder),
+    with times, places and the unit where the clip knows them.
 
     An existing file is replaced; if anything goes wrong, all is left as it was.
 
@@ -68,6 +70,9 @@ def _save(clip: Clip, path: Path) -> None:
     if suffix == ".npy":
         with path.open("wb") as file:
             np.save(file, clip.frames_THWC, allow_pickle=False)
+        return
+    if suffix in grids.SUFFIXES:
+        grids.encode(clip, path)
         return
     frames_THWC = _pixels(clip, path.name)
     seconds = clip.seconds_per_frame if 0 < clip.seconds_per_frame <= SLOWEST else 0.1

@@ -16,6 +16,7 @@ from framecast.video.read import read
 from framecast.video.write import SUFFIXES, write
 
 RNG = np.random.default_rng(0)
+VALUES = (".npy", ".nc", ".zarr")  # keep them, whatever the number of channels
 FRAMES = RNG.integers(0, 256, (8, 32, 48, 3), dtype=np.uint8)
 
 
@@ -35,7 +36,8 @@ def names(folder):
 
 
 def size_of(path):
-    return max(p.stat().st_size for p in ([path] if path.is_file() else path.iterdir()))
+    files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
+    return max(p.stat().st_size for p in files)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -75,7 +77,7 @@ def test_a_fourth_channel_is_transparency_on_black(tmp_path):
 
 
 @pytest.mark.parametrize("channels", [2, 5])
-@pytest.mark.parametrize("suffix", [suffix for suffix in SUFFIXES if suffix != ".npy"])
+@pytest.mark.parametrize("suffix", [suffix for suffix in SUFFIXES if suffix not in VALUES])
 def test_other_channels_are_sent_to_npy(tmp_path, suffix, channels):
     with pytest.raises(InputError, match=rf"cannot show {channels} channels: write \.npy"):
         write(Clip(np.zeros((3, 8, 8, channels), np.uint8)), tmp_path / f"clip{suffix}")
@@ -85,7 +87,8 @@ def test_other_channels_are_sent_to_npy(tmp_path, suffix, channels):
 @pytest.mark.parametrize("name", ["clip.mkv", "clip.npz", "clip.txt", "v1.5"])
 def test_unknown_suffixes_get_the_list(tmp_path, name):
     with pytest.raises(
-        InputError, match=r"\.mp4, \.webm, \.avi, \.gif, \.webp, \.png, \.npy, or no suffix"
+        InputError,
+        match=r"\.mp4, \.webm, \.avi, \.gif, \.webp, \.png, \.npy, \.nc, \.zarr, or no suffix",
     ):
         write(Clip(FRAMES), tmp_path / name)
 

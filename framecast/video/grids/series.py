@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from framecast.clip import Axis, Clip, Grid
 from framecast.errors import InputError
 from framecast.video.arrays import span
+from framecast.video.grids.apart import Pulse, run_apart
 from framecast.video.grids.palette import INDEX, holds_indices
 from framecast.video.grids.source import Kind, kind_of, open_source
 from framecast.video.grids.times import Times, from_names, runs
@@ -58,7 +59,29 @@ def read(path: Path, selection: Selection) -> list[Clip]:
         InputError: a library is missing, a file cannot be read or differs from the first in what
             it holds, its variable or times cannot be told, or all would not fit into memory.
     """
-    series = _index(path, selection.variable)
+    said, frames_THWC = run_apart(path, lambda pulse: _gather(path, selection, pulse))
+    assert frames_THWC is not None, "there is a frame"
+    seconds, lengths, starts, unit = (said[key] for key in ("seconds", "lengths", "starts", "unit"))
+    rows, columns = (axis and Axis(axis[0], np.array(axis[1]), axis[2]) for axis in said["axes"])
+    clips = []
+    for end, length, start in zip(np.cumsum(lengths), lengths, starts, strict=True):
+        date = None if start is None else np.datetime64(start, "ms")
+        clips.append(
+            Clip(
+                frames_THWC[end - length : end],
+                seconds,
+                tuple(said["range"]),
+                unit,
+                source=str(path),
+                grid=Grid(said["name"], date, rows, columns),
+            )
+        )
+    return clips
+
+
+def _gather(path: Path, selection: Selection, pulse: Pulse) -> tuple[Any, NDArray[Any]]:
+    """In the child: all frames one after the other, and what `read` makes clips of."""
+    series = _index(path, selection.variable, pulse)
     chosen = range(len(series.steps))[selection.start : selection.stop]
     if not chosen:
         raise InputError(path, f"has no frame number {selection.start}", "give a smaller start")
@@ -69,23 +92,26 @@ def read(path: Path, selection: Selection) -> list[Clip]:
         parts = [chosen[part.start : part.stop] for part in found]
     parts = [part[:: selection.every] for part in parts]
     steps = [step for part in parts for step in part]
-    frames_THWC = _read(path, series, steps, selection)
-    ends = np.cumsum([len(part) for part in parts])
-    clips = [
-        Clip(
-            frames_THWC[end - len(part) : end],
-            seconds * selection.every,
-            unit=series.unit,
-            source=str(path),
-            grid=series.place(part[0], frames_THWC.shape[1:3]),
-        )
-        for part, end in zip(parts, ends, strict=True)
-    ]
+    frames_THWC = _read(path, series, steps, selection, pulse)
+    starts = [series.times.at(part[0]) if series.times else None for part in parts]
+    axes = zip((series.grid.rows, series.grid.columns), frames_THWC.shape[1:3], strict=True)
+    said = {
+        "seconds": seconds * selection.every,
+        "lengths": [len(part) for part in parts],
+        "starts": [None if start is None else int(start.astype(np.int64)) for start in starts],
+        "unit": series.unit,
+        "name": series.grid.name,
+        "axes": [_resized(axis, length) for axis, length in axes],
+        "range": _range(frames_THWC, path),
+    }
+    return said, frames_THWC
+
+
+def _range(frames_THWC: NDArray[Any], path: Path) -> tuple[float, float]:
     if frames_THWC.dtype == np.uint8:
-        return clips
+        return 0.0, 255.0
     low, high = span(frames_THWC, path)
-    value_range = low, high if high > low else low + 1
-    return [replace(clip, value_range=value_range) for clip in clips]
+    return low, high if high > low else low + 1
 
 
 def read_last(path: Path, selection: Selection) -> Clip:
@@ -139,22 +165,14 @@ class _Series:
     grid: Grid
     unit: str
 
-    def place(self, step: int, size: tuple[int, int]) -> Grid:
-        """Where and when a clip of frames of this size lies that starts with this one."""
-        rows, columns = (
-            _resized(axis, length)
-            for axis, length in zip((self.grid.rows, self.grid.columns), size, strict=True)
-        )
-        start = self.times.at(step) if self.times else None
-        return replace(self.grid, start=start, rows=rows, columns=columns)
 
-
-def _resized(axis: Axis | None, length: int) -> Axis | None:
-    """The coordinates of the centres of larger or smaller pixels."""
-    if axis is None or len(axis.values) == length:
-        return axis
+def _resized(axis: Axis | None, length: int) -> tuple[str, list[float], str] | None:
+    """Name, coordinates of the centres of larger or smaller pixels, and unit."""
+    if axis is None:
+        return None
     centres = (np.arange(length) + 0.5) * len(axis.values) / length - 0.5
-    return replace(axis, values=np.interp(centres, np.arange(len(axis.values)), axis.values))
+    values = np.interp(centres, np.arange(len(axis.values)), axis.values)
+    return axis.name, values.tolist(), axis.unit
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -172,7 +190,7 @@ def _files(folder: Path) -> Iterator[Path]:
             yield from _files(path)
 
 
-def _index(path: Path, variable: str | None) -> _Series:
+def _index(path: Path, variable: str | None, pulse: Pulse) -> _Series:
     """Look into every file for what it holds, and put their frames in the order of time."""
     files = [path] if kind_of(path) is not None else [*_files(path)]
     heads: list[tuple[Times | None, list[tuple[Path, Kind, int]]]] = []
@@ -183,6 +201,7 @@ def _index(path: Path, variable: str | None) -> _Series:
         with open_source(file, kind, variable) as source:
             heads.append((source.times, [(file, kind, index) for index in range(source.count)]))
             grid, unit = source.grid, source.unit
+        pulse()
         first = first or (grid.name, unit)
         if (grid.name, unit) != first:
             has, other = (f"{name} in {of or 'no unit'}" for name, of in ((grid.name, unit), first))
@@ -215,7 +234,9 @@ def _in_time(
     return sorted(heads, key=lambda head: head[0].seconds_T[0] if head[0] else 0.0)
 
 
-def _read(path: Path, series: _Series, steps: Sequence[int], selection: Selection) -> NDArray[Any]:
+def _read(
+    path: Path, series: _Series, steps: Sequence[int], selection: Selection, pulse: Pulse
+) -> NDArray[Any]:
     """The frames of these numbers, scaled: frames_THWC."""
     frames_THWC: NDArray[Any] | None = None
     at = 0
@@ -230,6 +251,7 @@ def _read(path: Path, series: _Series, steps: Sequence[int], selection: Selectio
                     raise InputError(file, what, "give a size, or files of one shape")
                 frames_THWC[at] = fitted_HWC
                 at += 1
+                pulse()
     assert frames_THWC is not None, "there is a step"
     return frames_THWC
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from framecast.clip import Axis, Grid
 from framecast.errors import InputError
 from framecast.video.grids import hdf5, netcdf, zarr_store
+from framecast.video.grids.apart import Pulse, run_apart
 from framecast.video.grids.palette import INDEX, UNIT, read_indices
 from framecast.video.grids.times import Times, from_cf, from_stamps
 from framecast.video.grids.values import as_stored, decode
@@ -83,8 +84,12 @@ def holds(path: Path, names: set[str]) -> bool:
     kind = kind_of(path)
     if kind is None or kind == "picture":
         return False
-    with OPEN[kind](path) as variables:
-        return names <= {variable.name for variable in variables}
+
+    def found(_: Pulse) -> tuple[bool, None]:
+        with OPEN[kind](path) as variables:
+            return names <= {variable.name for variable in variables}, None
+
+    return bool(run_apart(path, found)[0])
 
 
 @contextmanager

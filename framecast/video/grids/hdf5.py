@@ -45,6 +45,8 @@ def open_hdf5(path: Path) -> Iterator[list[Variable]]:
 
 
 def _variable(path: Path, file: Any, dataset: Any) -> Variable:
+    import h5py
+
     def load(part: tuple[slice, ...]) -> Any:
         _check_storage(path, dataset)
         return dataset[part]
@@ -52,9 +54,10 @@ def _variable(path: Path, file: Any, dataset: Any) -> Variable:
     name = dataset.name.strip("/")
     attributes = {key: dataset.attrs[key] for key in dataset.attrs if key not in _STRUCTURE}
     group, _, last = name.rpartition("/")
-    calibration = file.get(f"{group}/calibration") if last == "image_data" else None
-    if calibration is not None:
-        attributes |= _knmi(calibration.attrs, file[group].attrs)
+    beside = file[f"/{group}"]
+    # A hard link alone: others may lead out of the file.
+    if last == "image_data" and type(beside.get("calibration", getlink=True)) is h5py.HardLink:
+        attributes |= _knmi(beside["calibration"].attrs, beside.attrs)
     dims = _dims(dataset)
     return Variable(
         name, dataset.shape, dataset.dtype, load, dims, attributes, dataset.chunks or ()

@@ -63,6 +63,8 @@ def kind_of(path: Path) -> Kind | None:
     """What a file or folder is by its content; None if it can hold no grid."""
     if path.is_dir():
         return "zarr" if zarr_store.is_store(path) else None
+    if not path.is_file():  # a pipe would keep us waiting
+        return None
     try:
         with path.open("rb") as file:
             head = file.read(16)
@@ -113,17 +115,22 @@ def open_source(path: Path, kind: Kind, variable: str | None) -> Iterator[Source
         if count > MOST_FRAMES:
             raise InputError(path, f"has {count} frames", f"give at most {MOST_FRAMES}")
         check_chunk(found)
-        axes = {letter: coordinates.get(found.dims[place]) for place, letter in enumerate(order)}
+        places = zip(order, found.dims, found.shape, strict=True)
+        axes = {
+            letter: coordinates[dim]
+            for letter, dim, length in places
+            if dim in coordinates and coordinates[dim].shape == (length,)
+        }
         yield Source(
             count,
             _times(axes.get("T"), coordinates, count, path) if "T" in order else None,
-            Grid(found.short, None, *(_axis(found, axes[letter], path) for letter in "HW")),
+            Grid(found.short, None, *(_axis(axes.get(letter), path) for letter in "HW")),
             found.text("units"),
             lambda index: _frames(found, order, index, path),
         )
 
 
-def _axis(found: Variable, axis: Variable | None, path: Path) -> Axis | None:
+def _axis(axis: Variable | None, path: Path) -> Axis | None:
     if axis is None or axis.dtype.kind not in "iuf":
         return None
     with guarded(path):
@@ -134,7 +141,7 @@ def _times(
     axis: Variable | None, others: dict[str, Variable], count: int, path: Path
 ) -> Times | None:
     """Of the axis itself, or of an array of stamps beside it."""
-    if axis is not None and axis.shape == (count,) and " since " in axis.text("units"):
+    if axis is not None and " since " in axis.text("units"):
         with guarded(path):
             return from_cf(axis.whole(), axis.text("units"), axis.text("calendar"))
     for other in others.values():

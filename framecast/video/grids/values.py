@@ -27,7 +27,8 @@ def decode(raw: NDArray[Any], attributes: Mapping[str, Any]) -> NDArray[np.float
     missing = np.zeros(raw.shape, bool)
     for key in ("_FillValue", "missing_value"):
         for mark in numbers(attributes, key):
-            missing |= raw == np.asarray(mark).astype(raw.dtype)
+            with np.errstate(invalid="ignore"):  # NaN is no integer, and marks nothing there
+                missing |= raw == np.asarray(mark).astype(raw.dtype)
     low, high = _valid(attributes)
     if low is not None:
         missing |= raw < low

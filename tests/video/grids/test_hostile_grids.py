@@ -30,6 +30,12 @@ def test_links_to_other_files_are_not_followed(secret):
         file["rain"] = h5py.ExternalLink(str(secret / "secret.h5"), "/rain")
     with pytest.raises(InputError, match="holds no grid"):
         read(secret / "a.h5")
+    with h5py.File(secret / "b.h5", "w") as file:
+        file["image1/image_data"] = SECRET
+        file["image1/calibration"] = h5py.ExternalLink(str(secret / "secret.h5"), "/")
+    with h5py.File(secret / "secret.h5", "a") as file:
+        file.attrs["calibration_formulas"] = "GEO=2.0*PV"
+    assert read(secret / "b.h5").frames_THWC.max() == 42
     with h5py.File(secret / "a.h5") as file:  # h5py itself would have
         assert file["rain"][0, 0, 0] == 42
 

@@ -93,7 +93,10 @@ def _work_in_child(work: Work, memory: int, line: Connection) -> None:
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (in_use + MOST_MEMORY, in_use + MOST_MEMORY))
+        _, most = resource.getrlimit(resource.RLIMIT_AS)
+        wanted = in_use + MOST_MEMORY
+        if most == resource.RLIM_INFINITY or wanted < most:  # else it is bounded already
+            resource.setrlimit(resource.RLIMIT_AS, (wanted, wanted))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         form = None
         try:

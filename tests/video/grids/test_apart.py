@@ -1,6 +1,7 @@
 """The child process that reads grids: it crashes, stalls or bloats, and the parent does not."""
 
 import os
+import resource
 import signal
 import sys
 import time
@@ -31,6 +32,18 @@ def test_numbers_and_words_come_back():
     assert said["a"][2] != os.getpid()
     assert run_apart(PATH, lambda pulse: (True, None)) == (True, None)
     assert children() == []
+
+
+def test_a_process_that_is_bounded_itself_may_read():
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+
+    def bounded(pulse):
+        _, now = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (now - 2**20, now - 2**20))
+        return run_apart(PATH, lambda pulse: ("read", None))
+
+    assert run_apart(PATH, bounded)[0] == "read"
+    assert resource.getrlimit(resource.RLIMIT_AS)[1] == most
 
 
 def fails(work, monkeypatch, what="crashes its library, or takes it too long"):

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from framecast.errors import InputError
-from framecast.video.images import BROKEN, KINDS
 
+KINDS = ("GIF", "PNG", "BMP", "TIFF")  # those that have palettes
+BROKEN = (OSError, ValueError, SyntaxError, EOFError, KeyError, Image.DecompressionBombError)
 INDEX = "index"  # the name of what they hold, as of a variable in other files
 UNIT = "palette index"
 NOTHING = 255  # the index of no data

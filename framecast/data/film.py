@@ -317,6 +317,8 @@ def open_footage(
     Raises:
         InputError: the path is no clip.
     """
+    if family(path) == "grid":  # squeezed, as in training: its coordinates go with all of it
+        return read(path, every=every, size=size, grey=grey)
     head = read(path, stop=1, grey=grey)
     pair = (size, size) if isinstance(size, int) else size
     look = Look.of(head.size, pair or head.size, every, grey, crop)

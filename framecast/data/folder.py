@@ -186,7 +186,7 @@ def open_clip(
     look = Look.of(
         head.size, size or head.size, config.every, config.grey, crop=config.fit == "crop"
     )
-    if family(path) != "array" and head.frames_THWC.dtype == np.uint8:
+    if family(path) not in ("array", "grid") and head.frames_THWC.dtype == np.uint8:
         return Film.of(Reel(path, look, window, cache)), look.lost
     clip = read(path, every=look.every, size=look.scaled, grey=look.grey)
     return replace(clip, frames_THWC=look.cut(clip.frames_THWC)), look.lost

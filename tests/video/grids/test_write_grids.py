@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from framecast.cli.forecast import forecast as forecast_command
 from framecast.clip import Axis, Clip, Grid
 from framecast.errors import InputError
 from framecast.forecast import forecast
@@ -45,6 +46,16 @@ def test_a_forecast_continues_the_time_of_its_source(tmp_path, suffix):
     assert back.grid.start == START + np.timedelta64(12 * 300, "s")
     np.testing.assert_allclose(back.frames_THWC, rain().frames_THWC[[-1] * 3], rtol=1e-5)
     assert back.grid.rows.values.tolist() == [50.5, 50, 49.5, 49]
+
+
+def test_the_command_line_keeps_values_times_and_places(tmp_path):
+    source = write(rain(), tmp_path / "past.nc")
+    forecast_command("persistence", source, out=tmp_path / "future.nc", size="2,5", horizon=3)
+    back = read(tmp_path / "future.nc")
+    assert (len(back), back.unit, back.grid.start) == (3, "mm/h", START + np.timedelta64(3600, "s"))
+    assert back.grid.rows.values.tolist() == [50.25, 49.25]
+    small = read(source, size=(2, 5)).frames_THWC[-1]
+    np.testing.assert_allclose(back.frames_THWC[0], small, rtol=1e-5)
 
 
 @both

@@ -19,6 +19,7 @@ from framecast.data.scaling import share_scaling
 from framecast.data.windows import DataConfig, Windows
 from framecast.errors import InputError
 from framecast.memory import available
+from framecast.video.grids import is_grid
 from framecast.video.images import in_order, stills
 from framecast.video.read import family, read
 
@@ -136,7 +137,7 @@ def _walk(folder: Path) -> list[Path]:
     pictures = set(stills(folder))
     found = []
     for path in in_order(folder):
-        if path.is_dir():
+        if path.is_dir() and not is_grid(path):
             found += _walk(path)
         elif path not in pictures:
             found.append(path)

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from framecast.errors import InputError
     from framecast.evaluate import evaluate
     from framecast.forecast import forecast
-    from framecast.train import train
+    from framecast.train import resume, train
     from framecast.video.read import read
     from framecast.video.write import write
 
 __version__ = "0.1.0"
-__all__ = ["Clip", "InputError", "evaluate", "forecast", "load", "read", "train", "write"]
+__all__ = ["Clip", "InputError", "evaluate", "forecast", "load", "read", "resume", "train", "write"]
 
 _HOMES = {
     "Clip": "framecast.clip",
@@ -29,6 +29,7 @@ _HOMES = {
     "forecast": "framecast.forecast",
     "load": "framecast.checkpoint",
     "read": "framecast.video.read",
+    "resume": "framecast.train",
     "train": "framecast.train",
     "write": "framecast.video.write",
 }

@@ -1,4 +1,4 @@
-"""The one exception that users see."""
+"""The one exception that users see, and the one that they cause."""
 
 
 class InputError(ValueError):
@@ -18,3 +18,16 @@ class InputError(ValueError):
     def __init__(self, where: object, what: str, fix: str) -> None:
         self.where, self.what, self.fix = str(where), what, fix
         super().__init__(f"{where} {what}: {fix}")
+
+
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM ended a run after it was kept.
+
+    Args:
+        message: how to go on.
+        code: exit code of the command, 128 + the number of the signal: 130 or 143.
+    """
+
+    def __init__(self, message: str, code: int) -> None:
+        self.code = code
+        super().__init__(message)

@@ -19,20 +19,51 @@ def write_atomic(path: Path, content: bytes) -> None:
     Raises:
         InputError: the folder cannot be written, or the disk is full; a file that was there stays.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_name(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        write_flushed(temporary, content)
         temporary.replace(path)
+        flush_folder(path.parent)
     except OSError as error:
         with suppress(OSError):  # the folder itself may be a file
             temporary.unlink()
-        reason = error.strerror or str(error)
-        fix = "choose another folder, or make room"
-        raise InputError(path, f"cannot be written ({reason})", fix) from None
+        raise cannot_write(path, error) from None
+
+
+def temporary_name(path: Path) -> Path:
+    """The name that a file or folder has until it is whole; `strays` finds those left behind."""
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def strays(folder: Path) -> list[Path]:
+    """Temporary files and folders, at any depth, of processes that did not end well."""
+    return sorted(folder.rglob(".*.[0-9]*.tmp"))
+
+
+def write_flushed(path: Path, content: bytes) -> None:
+    """Write a file, and return when it is on the disk."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def flush_folder(folder: Path) -> None:
+    """Return when the names in a folder are on the disk: a rename may outlive its process only."""
+    if os.name != "posix":  # elsewhere a folder cannot be opened
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def cannot_write(path: Path, error: OSError) -> InputError:
+    """What to tell the user."""
+    reason = error.strerror or str(error)
+    return InputError(path, f"cannot be written ({reason})", "choose another folder, or make room")
 
 
 def open_file(path: Path) -> IO[bytes]:

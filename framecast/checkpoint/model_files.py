@@ -1,7 +1,7 @@
 """Save and load a model: a folder with config.json and model.safetensors, never pickle."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import safetensors.torch
 import torch
 from pydantic import TypeAdapter, ValidationError
+from torch import Tensor
 
 from framecast.checkpoint import strict_json
 from framecast.checkpoint.weights_file import read_weights
@@ -39,15 +40,25 @@ def save(model: Forecaster, folder: str | Path, extra: Mapping[str, Any] | None 
         InputError: the folder cannot be written, or the disk is full.
     """
     folder = Path(folder)
+    for name, content in files_of(model, extra or {}):
+        write_atomic(folder / name, content)
+    return folder
+
+
+def files_of(model: Forecaster, extra: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
+    """Names and contents of the files of a weights folder; for the arguments see `save`."""
+    yield WEIGHTS, to_bytes(model.state_dict())
     config = {
         "model": {"name": model_name(model), **model.config.model_dump(mode="json")},
         "task": asdict(model.task),
-        **(extra or {}),
+        **extra,
     }
-    tensors = {key: tensor.contiguous() for key, tensor in model.state_dict().items()}
-    write_atomic(folder / WEIGHTS, safetensors.torch.save(tensors))
-    write_atomic(folder / CONFIG, json.dumps(config, indent=2).encode())
-    return folder
+    yield CONFIG, json.dumps(config, indent=2).encode()
+
+
+def to_bytes(tensors: Mapping[str, Tensor]) -> bytes:
+    """A safetensors file."""
+    return safetensors.torch.save({key: tensor.contiguous() for key, tensor in tensors.items()})
 
 
 def read_config(folder: str | Path) -> dict[str, Any]:

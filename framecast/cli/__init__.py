@@ -31,7 +31,7 @@ for command in (train, forecast, evaluate, check, demo, import_keras, export_ker
 def main() -> None:
     """Run the command that was typed.
 
-    Exit code 0, 1 (a check failed), 2 (bad input) or 130 (Ctrl-C).
+    Exit code 0, 1 (a check failed), 2 (bad input), 130 (Ctrl-C) or 143 (SIGTERM in training).
     """
     warnings.formatwarning = lambda message, *_: f"framecast: {message}\n"
     try:

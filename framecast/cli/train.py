@@ -1,8 +1,10 @@
 """`framecast train | demo`."""
 
+import csv
+import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -23,12 +25,14 @@ from framecast.cli.options import (
     lines_shown,
     sections,
 )
+from framecast.errors import InputError, Stopped
 
 if TYPE_CHECKING:
     from framecast.models.forecaster import Forecaster
     from framecast.train.loop import Progress as News
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Run folder, new.")]
+LATEST = Path("runs/latest")
 
 
 def train(
@@ -36,7 +40,15 @@ def train(
         str | None,
         typer.Argument(help="A data set's name, a video, a folder of videos, or an array file."),
     ] = None,
-    out: Out = Path("runs/latest"),
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help=f"Run folder, new; else {LATEST}.")
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            help="Go on with this run; a longer --epochs, --steps or --minutes extends it."
+        ),
+    ] = None,
     model: Annotated[str | None, typer.Option(help="A model's name.")] = None,
     recipe: Annotated[
         str | None, typer.Option(help="A .toml file, or quick, demo, tutorial.")
@@ -58,8 +70,11 @@ def train(
     """Train a model. The run folder gets weights, log, curves and sample forecasts.
 
     Example: framecast train moving_digits --recipe quick --minutes 10 --out runs/x
+
+    Ctrl-C and SIGTERM save the run and end it with exit code 130 and 143; --resume runs/x goes on.
     """
     started = time.monotonic()
+    from framecast.train import resume as go_on
     from framecast.train import train as run
 
     typed = sections(
@@ -67,18 +82,26 @@ def train(
         data=data_settings(past, future, root, size, grey, every, stride, axes),
         train=given(epochs=epochs, steps=steps, minutes=minutes, seed=seed),
     )
+    if resume:
+        fixed = given(DATA=source, **{"--out": out, "--model": model, "--recipe": recipe})
+        for name, value in fixed.items():
+            raise InputError(f"{name} {value}", "does not go with --resume", "leave it out")
+    out = resume or out or LATEST
     with lines_shown(), Bar() as bar:
-        run(
-            source,
-            out,
-            model=model,
-            recipe=recipe,
-            settings=typed,
-            watches=[bar.watch],
-            started=started,
-        )
-    console.print(f"[green]{out}[/green]: best validation MSE {bar.best:.2f}", soft_wrap=True)
+        watch: dict[str, Any] = {"settings": typed, "watches": [bar.watch], "started": started}
+        if resume:
+            go_on(resume, **watch)
+        else:
+            run(source, out, model=model, recipe=recipe, **watch)
+    console.print(f"[green]{out}[/green]: best validation MSE {_best(out):.2f}", soft_wrap=True)
     console.print(f"Next: framecast evaluate {out} {source or 'DATA'}", soft_wrap=True)
+
+
+def _best(run: Path) -> float:
+    """Of the whole run, what it did before it was resumed included."""
+    with (run / "log.csv").open(encoding="utf-8") as file:
+        scores = [row["validation_mse"] for row in csv.DictReader(file)]
+    return min((float(score) for score in scores if score), default=float("nan"))
 
 
 def demo(out: Out = Path("runs/demo")) -> None:
@@ -114,8 +137,12 @@ class Bar:
         self.progress.start()
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, _: object, error: object, __: object) -> None:
         self.progress.stop()
+        if isinstance(error, Stopped):
+            if not console.quiet:
+                sys.stderr.write(f"framecast: {error}\n")
+            raise typer.Exit(error.code)
 
     def watch(self, model: "Forecaster", news: "News") -> None:
         """Show a step."""

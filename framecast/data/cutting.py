@@ -133,6 +133,11 @@ class ClipWindows:
             sizes += [clip.reel.chunk_bytes] * len(parts)
         return blocks, np.array(sizes)
 
+    def where(self, index: int) -> str:
+        """The source of a window, and its frames there, counted from 0."""
+        clip, start = self._place(index)
+        return f"{clip.source}, frames {start} to {start + self.length - 1}"
+
     def fingerprint(self) -> str:
         """SHA-256 of all frames, their shapes and what their values mean."""
         digest = hashlib.sha256()
@@ -147,11 +152,15 @@ class ClipWindows:
                 digest.update(np.ascontiguousarray(frame_HWC).data)
         return digest.hexdigest()
 
-    def _window(self, index: int) -> Footage:
+    def _place(self, index: int) -> tuple[Footage, int]:
         clip = int(np.searchsorted(self._ends, index, side="right"))
         before = int(self._ends[clip - 1]) if clip else 0
         start = (index - before) * self.stride
-        return self.clips[clip].cut(start, start + self.length)
+        return self.clips[clip], start
+
+    def _window(self, index: int) -> Footage:
+        clip, start = self._place(index)
+        return clip.cut(start, start + self.length)
 
 
 @dataclass(frozen=True)

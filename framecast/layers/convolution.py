@@ -9,6 +9,7 @@ Shapes: B batch, C channels in, G channels out, D hidden channels, H height, W w
 import hashlib
 import json
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -157,6 +158,8 @@ def fastest_way(shape: Shape, dtype: torch.dtype, threads: int) -> Way:
         return DIRECT
     machine = hashlib.sha256(processor().encode()).hexdigest()[:12]
     key = f"{shape}, {threads} threads, torch {torch.__version__}, processor {machine}"
+    if key in _settled:
+        return WAYS[_settled[key]]
     path, known = Path(), {}
     with suppress(OSError, ValueError):  # no such file yet, or no place for one
         path = cache_folder() / "fastest.json"
@@ -165,7 +168,23 @@ def fastest_way(shape: Shape, dtype: torch.dtype, threads: int) -> Way:
         known[key] = _measure(shape)
         with suppress(InputError):
             write_atomic(path, json.dumps(known, indent=1).encode())
+    _settled[key] = known[key]
     return WAYS[known[key]]
+
+
+_settled: dict[str, str] = {}  # what this process goes by
+
+
+def settled_ways() -> dict[str, str]:
+    """The choices of this process so far: they are part of what a run computes, to the bit."""
+    return dict(_settled)
+
+
+def settle_ways(names: Mapping[str, str]) -> None:
+    """Choose as another process did, whose file of choices may be gone."""
+    could = {name for name in WAYS if name != "winograd" or winograd.library() is not None}
+    _settled.update({key: name for key, name in names.items() if name in could})
+    fastest_way.cache_clear()
 
 
 def _measure(shape: Shape) -> str:

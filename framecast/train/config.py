@@ -42,11 +42,17 @@ class TrainConfig(Settings):
         " for models that read frame by frame",
     )
     clip_norm: float = Field(1.0, ge=0, description="largest gradient norm; 0 for no limit")
+    spike: float = Field(
+        10.0, ge=0, description="skip steps whose loss is so many times the usual; 0 skips none"
+    )
     ema: float = Field(0.0, ge=0, lt=1, description="decay of averaged weights; 0 for none")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="of convolutions")
     seed: int = Field(0, ge=0, lt=2**31, description="of weights, order and sampling")
     validations: int = Field(10, ge=1, description="per run; with epochs, one after each instead")
     validation_windows: int = Field(256, ge=1, description="at most so many per validation")
+    save_minutes: float = Field(
+        5.0, gt=0, description="between checkpoints; there is also one at each validation"
+    )
     tensorboard: bool = Field(False, description="also write TensorBoard events")
 
     @model_validator(mode="before")

@@ -3,9 +3,11 @@
 Shapes: B batch, M past frames, N future frames, C channels, H height, W width.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -21,6 +23,7 @@ from framecast.metrics import METRICS
 from framecast.models.forecaster import Forecaster, Recurrent
 from framecast.train.config import TrainConfig
 from framecast.train.graphs import Gradients
+from framecast.train.guard import LIMIT, Diverged, Guard
 from framecast.train.memory import freed_memory_kept
 from framecast.train.optimizer import build_optimizer
 from framecast.train.precision import settle_precision
@@ -46,6 +49,8 @@ GROW = 0.7  # LOG.md has the experiment
 SHORTEST = 3  # frames: two show a speed, three that it lasts
 
 Watch = Callable[[Forecaster, Progress], None]
+
+log = logging.getLogger("framecast")
 
 
 class Sampler:
@@ -101,7 +106,8 @@ class Trainer:
         self.sampler = Sampler(data.train, config.batch, config.seed)
         self.average = _average(self.model, config.ema) if config.ema else None
         self.patience = Patience(config)
-        self.skipped = self.skipped_in_a_row = 0
+        self.guard = Guard(config.spike)
+        self.objections: list[dict[str, Any]] = []
 
     @property
     def judged(self) -> Forecaster:
@@ -111,24 +117,48 @@ class Trainer:
         return judged
 
     def step(self, step: int, progress: float) -> tuple[Tensor, float]:
-        """Update the weights once. Returns the loss and the learning rate."""
-        index_B = self.processes.share(torch.from_numpy(self.sampler.indices(step)))
+        """Update the weights once, unless the guard objects. Returns loss and learning rate."""
+        everywhere_B = self.sampler.indices(step)
+        index_B = self.processes.share(torch.from_numpy(everywhere_B))
         window_BTCHW = batch_on(self.data.train, index_B.numpy(), self.processes.device)
         past, future = self.lengths(progress)
         now = self.model.task.past
         rate = learning_rate(self.config, progress) * self.patience.factor
         for group in self.optimizer.param_groups:
             group["lr"] = rate
+        before = [buffer.clone() for buffer in self.model.buffers()]
         loss = self.gradients(
             window_BTCHW[:, now - past : now], window_BTCHW[:, now : now + future], progress
         )
+        norms = self._norms() if self.guard.last_chance else {}
         limit = self.config.clip_norm or float("inf")
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), limit)
-        if self._usable(norm):
+        why = self.guard.objection(self.processes.mean(loss), norm.item())
+        if why:
+            with torch.no_grad():  # a batch norm has counted the batch in
+                for buffer, old in zip(self.model.buffers(), before, strict=True):
+                    buffer.copy_(old)
+            self._skip(step, everywhere_B, why, norms)
+        else:
             self.optimizer.step()
             if self.average:
                 self.average.update_parameters(self.model)
         return loss, rate
+
+    def _norms(self) -> dict[str, str]:
+        """Norm of each gradient, as text: JSON has no NaN."""
+        named = self.model.named_parameters()
+        return {name: f"{p.grad.norm():.4g}" for name, p in named if p.grad is not None}
+
+    def _skip(self, step: int, index_B: NDArray[np.int64], why: str, norms: dict[str, str]) -> None:
+        """Say it, remember the batch, and end the run where nothing else helps."""
+        log.warning("step %d is skipped: %s", step + 1, why)
+        where = getattr(self.data.train, "where", None)  # of data sets that know files
+        windows = {int(index): where(int(index)) if where else "" for index in index_B}
+        entry = {"step": step + 1, "why": why, "windows": windows, "gradients": norms}
+        self.objections = [*self.objections[1 - LIMIT :], entry]
+        if self.guard.in_a_row == LIMIT:
+            raise Diverged({"skipped": self.objections})
 
     def lengths(self, progress: float) -> tuple[int, int]:
         """Past and future frames of the windows at this point.
@@ -143,17 +173,6 @@ class Trainer:
             for whole in (task.past, task.future)
         )
         return past, future
-
-    def _usable(self, norm: Tensor) -> bool:
-        """A non-finite gradient changes nothing; ten in a row end the run."""
-        if torch.isfinite(norm):
-            self.skipped_in_a_row = 0
-            return True
-        self.skipped, self.skipped_in_a_row = self.skipped + 1, self.skipped_in_a_row + 1
-        if self.skipped_in_a_row == 10:
-            fix = "lower train.learning_rate, or set train.clip_norm"
-            raise InputError("the training", "gave NaN or infinite gradients ten times", fix)
-        return False
 
 
 def validate(model: Forecaster, windows: Windows, config: TrainConfig) -> tuple[float, float]:
@@ -199,6 +218,59 @@ def batches(windows: Windows, limit: int, batch: int) -> Iterator[Tensor]:
         yield windows.batch(index[start : start + batch])
 
 
+@dataclass
+class Run:
+    """A training run between two steps: all that happens next follows from what it holds."""
+
+    trainer: Trainer
+    budget: Budget
+    due: "Due"
+    news: Progress
+
+    @property
+    def goes_on(self) -> bool:
+        """False when the budget is spent, or early stopping is due."""
+        return self.news.share < 1.0 and not self.trainer.patience.exhausted
+
+    def step(self) -> None:
+        """Make one update, then validate where that is due."""
+        trainer, last = self.trainer, self.news
+        before = time.monotonic()
+        loss, rate = trainer.step(last.step, last.share)
+        seconds = time.monotonic() - before
+        self.budget.step_seconds = max(0.9 * self.budget.step_seconds, seconds)
+        task = trainer.model.task
+        speed = trainer.sampler.batch * (task.past + task.future) / seconds
+        share = self.share(last.step + 1)
+        skipped = trainer.guard.skipped
+        self.news = Progress(last.step + 1, share, loss.item(), rate, speed, skipped)
+        if self.due(self.news.step, share):
+            self._validate()
+
+    def share(self, step: int) -> float:
+        """Share of the run that is done before this step."""
+        return self.trainer.processes.agree(self.budget.progress(step))
+
+    def _validate(self) -> None:
+        trainer, before = self.trainer, time.monotonic()
+        mse, score = validate(trainer.judged, trainer.data.validation, trainer.config)
+        self.budget.reserve_for(time.monotonic() - before)
+        best = trainer.patience.improved(trainer.processes.agree(score))
+        self.news = replace(self.news, validation_mse=mse, best=best)
+
+
+class Keeper(Protocol):
+    """Who keeps a run, so that it can be taken up again: train/keeping.py."""
+
+    def begin(self, run: Run) -> None:
+        """Before the first step: take up what was kept."""
+        ...
+
+    def after_step(self, run: Run) -> None:
+        """Keep the run if it is time to."""
+        ...
+
+
 def fit(
     model: Forecaster,
     data: Dataset,
@@ -207,6 +279,7 @@ def fit(
     *,
     processes: Processes | None = None,
     started: float | None = None,
+    keeper: Keeper | None = None,
 ) -> None:
     """Train a model.
 
@@ -218,54 +291,40 @@ def fit(
             has taken place where `validation_mse` is set, and `best` says that it was the best.
         processes: the group that trains together; by default what torchrun's environment says.
         started: clock reading from which `config.minutes` counts; by default now.
+        keeper: writes the run down, and may take it up where it was; by default nobody does.
 
     Raises:
-        InputError: the batch cannot be shared among the processes, or gradients stay non-finite.
+        InputError: the batch cannot be shared among the processes.
+        Diverged: ten losses or gradients in a row were not finite.
     """
     started = time.monotonic() if started is None else started
     torch.manual_seed(config.seed)
     model.calibrate(batches(data.train, 2048, 64))
     processes = processes or Processes.start()
     config = settle_precision(config, processes)
-    if not any(parameter.requires_grad for parameter in model.parameters()):
+    if not learns(model):
         plain = config.model_copy(update={"monitor": "mse"})  # there is no loss to watch
         mse, _ = validate(model, data.validation, plain)
         watch(model, Progress(0, 1.0, 0.0, 0.0, 0.0, 0, mse, best=True))
         return
     trainer = Trainer(model, data, config, processes)
     budget = Budget.of(config, trainer.sampler.steps_per_epoch, started)
-    model.train()
     due = Due(config, trainer.sampler.steps_per_epoch)
-    news = Progress(0, 0.0, 0.0, 0.0, 0.0, 0)
-    try:
-        with freed_memory_kept():
-            while news.share < 1.0 and not trainer.patience.exhausted:
-                news = _step(trainer, budget, news)
-                if due(news.step, news.share):
-                    news = _validated(trainer, budget, news)
-                watch(trainer.judged, news)
-    except KeyboardInterrupt:
-        watch(trainer.judged, _validated(trainer, budget, news))
-        raise
+    run = Run(trainer, budget, due, Progress(0, 0.0, 0.0, 0.0, 0.0, 0))
+    model.train()
+    if keeper:
+        keeper.begin(run)
+    with freed_memory_kept():
+        while run.goes_on:
+            run.step()
+            watch(trainer.judged, run.news)
+            if keeper:
+                keeper.after_step(run)
 
 
-def _step(trainer: Trainer, budget: Budget, last: Progress) -> Progress:
-    before = time.monotonic()
-    loss, rate = trainer.step(last.step, last.share)
-    seconds = time.monotonic() - before
-    budget.step_seconds = max(0.9 * budget.step_seconds, seconds)
-    task = trainer.model.task
-    speed = trainer.sampler.batch * (task.past + task.future) / seconds
-    share = trainer.processes.agree(budget.progress(last.step + 1))
-    return Progress(last.step + 1, share, loss.item(), rate, speed, trainer.skipped)
-
-
-def _validated(trainer: Trainer, budget: Budget, news: Progress) -> Progress:
-    before = time.monotonic()
-    mse, score = validate(trainer.judged, trainer.data.validation, trainer.config)
-    budget.reserve_for(time.monotonic() - before)
-    best = trainer.patience.improved(trainer.processes.agree(score))
-    return Progress(**{**vars(news), "validation_mse": mse, "best": best})
+def learns(model: Forecaster) -> bool:
+    """Whether there is anything to train."""
+    return any(parameter.requires_grad for parameter in model.parameters())
 
 
 class Due:

@@ -56,6 +56,28 @@ class Processes:
         dist.broadcast(shared, src=0)
         return shared.item()
 
+    def mean(self, value: Tensor) -> float:
+        """The mean of all processes, in all."""
+        return self._reduced(value.double(), dist.ReduceOp.SUM) / self.size
+
+    def highest(self, value: int) -> int:
+        """The highest of all processes, in all."""
+        return int(self._reduced(torch.tensor(value), dist.ReduceOp.MAX))
+
+    def _reduced(self, value: Tensor, how: dist.ReduceOp.RedOpType) -> float:
+        if self.size > 1:
+            value = value.to(self.device)
+            dist.all_reduce(value, how)
+        return value.item()
+
+    def gather(self, tensor: Tensor) -> list[Tensor]:
+        """The tensors of all processes, by rank; they have one shape."""
+        if self.size == 1:
+            return [tensor]
+        parts = [torch.empty_like(tensor, device=self.device) for _ in range(self.size)]
+        dist.all_gather(parts, tensor.to(self.device))
+        return [part.cpu() for part in parts]
+
     def stop(self) -> None:
         """Leave the group."""
         if dist.is_initialized():

@@ -1,26 +1,79 @@
-"""From the name of a data set to a run folder."""
+"""From the name of a data set to a run folder, and from a run folder onwards."""
 
+import json
+import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from framecast.checkpoint import load
-from framecast.data import locate, open_data
+from framecast.checkpoint import CONFIG, load, read_config, save, steps
+from framecast.checkpoint.lock import locked
+from framecast.data import DATASETS, locate, open_data
 from framecast.data.scaling import scaling_of
 from framecast.data.windows import Dataset
+from framecast.errors import InputError
+from framecast.files import write_atomic
 from framecast.memory import enough_memory
-from framecast.models import build_model
+from framecast.models import MODELS, build_model
 from framecast.models.forecaster import Forecaster, Task
-from framecast.train.config import TrainConfig, merge, read_recipe
-from framecast.train.loop import Progress, Watch, fit
+from framecast.train.config import LENGTHS, TrainConfig, merge, read_recipe
+from framecast.train.environment import compare, environment
+from framecast.train.guard import Diverged
+from framecast.train.keeping import Checkpoints
+from framecast.train.loop import Progress, Watch, fit, learns
 from framecast.train.outlook import look_ahead, what_to_lower
 from framecast.train.precision import settle_precision
 from framecast.train.processes import Processes
 from framecast.train.run_folder import RunFolder
+from framecast.train.signals import requests
+from framecast.train.state import Snapshot
+
+# What `resume` lets the user change. The learning rate and what tames steps are the remedies for a
+# run that diverged; the data may have moved, their fingerprints tell whether they are the same.
+MAY_CHANGE = {
+    *(f"train.{name}" for name in LENGTHS),
+    "data.root",
+    "train.clip_norm",
+    "train.early_stopping",
+    "train.learning_rate",
+    "train.save_minutes",
+    "train.spike",
+    "train.tensorboard",
+    "train.validations",
+}
+
+log = logging.getLogger("framecast")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to train, on what, how, and where to."""
+
+    out: Path
+    name: str
+    data: Dataset
+    model: Forecaster
+    config: TrainConfig
+
+    @classmethod
+    def of(cls, out: Path, sections: Mapping[str, Mapping[str, Any]]) -> "Job":
+        """The job that settings describe.
+
+        Raises:
+            InputError: a name or setting is wrong, or data cannot be read.
+        """
+        config = TrainConfig.parse("train", sections["train"])
+        of_data, of_model = dict(sections["data"]), dict(sections["model"])
+        name = of_data.pop("name", "moving_digits")
+        data = open_data(name, of_data)
+        model = build_fresh(of_model.pop("name", "conv_lstm"), of_model, data, config)
+        return cls(out, name, data, model, config)
 
 
 def train(
@@ -50,6 +103,7 @@ def train(
 
     Raises:
         InputError: a name or setting is wrong, data cannot be read, or `out` cannot be written.
+        Stopped: Ctrl-C or SIGTERM came; `resume` goes on.
 
     >>> import tempfile
     >>> tiny = {"model": {"hidden": (4,)}, "train": {"steps": 1, "validation_windows": 2}}
@@ -59,37 +113,146 @@ def train(
     """
     started = time.monotonic() if started is None else started
     typed = _named(settings or {}, source, model)
-    sections = merge(read_recipe(recipe) if recipe else {}, typed)
-    config = TrainConfig.parse("train", sections["train"])
-    name = sections["data"].pop("name", "moving_digits")
-    data = open_data(name, sections["data"])
-    model_section = sections["model"]
-    forecaster = build_fresh(model_section.pop("name", "conv_lstm"), model_section, data, config)
+    job = Job.of(Path(out), merge(read_recipe(recipe) if recipe else {}, typed))
+    with _alone(job.out) as processes:
+        return _carry_out(job, processes, watches, started)
+
+
+def resume(
+    run: str | Path,
+    *,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    watches: Sequence[Watch] = (),
+    started: float | None = None,
+) -> Forecaster:
+    """Go on with a run where its last good checkpoint is, bit for bit, or make it longer.
+
+    A run with another length is from here on what it had been if planned so: the course of the
+    learning rate, the growth of windows and the fading of true frames stretch to the new end.
+
+    Args:
+        run: a run folder.
+        settings: sections model, data and train; what is there may not differ from what the run
+            began with, unless `MAY_CHANGE` names it. A length counts from the start of the run.
+        watches: called after each step, see `fit`.
+        started: clock reading from which `train.minutes` counts, with what was spent before.
+
+    Returns:
+        The model with its best weights.
+
+    Raises:
+        InputError: there is no such run, it is finished or in use, a setting or the data differ.
+        Stopped: Ctrl-C or SIGTERM came; `resume` goes on.
+    """
+    started = time.monotonic() if started is None else started
+    run = Path(run)
+    if not steps.committed(run):
+        read_config(run)
+        raise InputError(run, "has no checkpoint", "start a new run, with another --out")
+    with _alone(run) as processes:
+        folder, files = _newest(run)
+        begun = json.loads(files[CONFIG])
+        sections = merge(begun, settings or {})
+        _compare(run, begun, sections)
+        job, kept = Job.of(run, sections), Snapshot.read(folder, files)
+        return _carry_out(job, processes, watches, started, kept)
+
+
+@contextmanager
+def _alone(run: Path) -> Iterator[Processes]:
+    """The processes that train together, and no others in this folder."""
     processes = Processes.start()
-    config = settle_precision(config, processes)
-    if processes.leads:
-        look_ahead(forecaster, data, config, processes)
+    try:
+        with locked(run) if processes.leads else nullcontext():
+            yield processes
+            processes.highest(0)  # one that leaves while others still talk may abort
+    finally:
+        processes.stop()
+
+
+def _newest(run: Path) -> tuple[Path, dict[str, bytes]]:
+    for folder, files in steps.good(run):
+        return folder, files
+    raise InputError(run, "has no checkpoint that is not damaged", "start a new run")
+
+
+def _compare(run: Path, begun: Mapping[str, Any], sections: Mapping[str, Any]) -> None:
+    """Refuse changed settings, but for those that may change: these are told."""
+    told = []
+    for section, table in (("model", MODELS), ("data", DATASETS), ("train", None)):
+        then, now = (dict(all[section]) for all in (begun, sections))
+        name, other = then.pop("name", None), now.pop("name", None)
+        if name != other:
+            raise _differs(run, f"{section}.name", name, other)
+        kind = table[name].Config if table else TrainConfig
+        then, now = (vars(kind.parse(section, values)) for values in (then, now))
+        for key in sorted(now):
+            if then[key] != now[key] and f"{section}.{key}" not in MAY_CHANGE:
+                raise _differs(run, f"{section}.{key}", then[key], now[key])
+            if then[key] != now[key]:
+                told.append(f"{section}.{key} {then[key]} -> {now[key]}")
+    if told:
+        log.warning("%s goes on with %s, from here as if begun so", run, ", ".join(told))
+
+
+def _differs(run: Path, setting: str, then: object, now: object) -> InputError:
+    what = f"is {then} in {run}, not {now}"
+    return InputError(setting, what, "leave it out, or start a new run")
+
+
+def _carry_out(
+    job: Job,
+    processes: Processes,
+    watches: Sequence[Watch],
+    started: float,
+    kept: Snapshot | None = None,
+) -> Forecaster:
+    config = settle_precision(job.config, processes)
+    if processes.leads and kept is None:
+        look_ahead(job.model, job.data, config, processes)
     extra = {
-        "data": {"name": name, **data.config.model_dump(mode="json")},
+        "data": {"name": job.name, **job.data.config.model_dump(mode="json")},
         "train": config.model_dump(mode="json"),
     }
-    everyone: list[Watch] = []
-    if processes.leads:
-        sample_BTCHW = data.validation.batch(np.arange(1))
-        run = RunFolder(out, extra, sample_BTCHW, tensorboard=config.tensorboard)
-        run.write_environment(data, config.precision)
-        everyone = [run.watch, *watches]
+    leads = processes.leads
+    folder = _open_folder(job, extra, processes, kept) if leads else None
+    everyone = [folder.watch, *watches] if folder else []
 
     def watch(model: Forecaster, news: Progress) -> None:
         for each in everyone:
             each(model, news)
 
     try:
-        with enough_memory("the training", what_to_lower(forecaster)):
-            fit(forecaster, data, config, watch, processes=processes, started=started)
-    finally:
-        processes.stop()
-    return load(out) if processes.leads else forecaster
+        with requests() as noted, enough_memory("the training", what_to_lower(job.model)):
+            keeper = Checkpoints(folder, processes, noted, kept)
+            how: dict[str, Any] = {"processes": processes, "started": started, "keeper": keeper}
+            fit(job.model, job.data, config, watch, **how)
+    except Diverged as error:
+        path = job.out / "diverged.json"
+        if leads:
+            write_atomic(path, json.dumps(error.dump, indent=1).encode())
+        fix = f"{error.fix}; {path} names the batches"
+        raise InputError(error.where, error.what, fix) from None
+    if leads and not learns(job.model):
+        save(job.model, job.out, extra)
+    return load(job.out) if leads else job.model
+
+
+def _open_folder(
+    job: Job, extra: Mapping[str, Any], processes: Processes, kept: Snapshot | None
+) -> RunFolder:
+    """The run folder, new or taken up; for who holds its lock."""
+    about = environment(job.data, extra["train"]["precision"], processes)
+    folder = RunFolder(job.out, extra, job.data.validation.batch(np.arange(1)), about)
+    steps.tidy(job.out)
+    if kept is None:
+        folder.begin()
+    else:
+        compare(job.out, kept.facts["folder"]["environment"], about)
+        folder.take_up(kept)
+    if job.config.tensorboard:
+        folder.open_board()
+    return folder
 
 
 def _named(

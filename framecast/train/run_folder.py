@@ -1,29 +1,29 @@
-"""The run folder: config, weights, log, curves, sample forecasts, environment."""
+"""The run folder: checkpoints, config, weights, log, curves, sample forecasts, environment."""
 
 import csv
 import io
 import json
-import os
-import platform
-import sys
+import math
 import time
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from framecast import checkpoint, plot
-from framecast.data.windows import Dataset
+from framecast import plot
+from framecast.checkpoint import CONFIG, WEIGHTS, steps
+from framecast.checkpoint.model_files import files_of
 from framecast.errors import InputError
 from framecast.files import write_atomic
 from framecast.forecast import rollout
 from framecast.models.forecaster import Forecaster
 from framecast.train.loop import Progress
+from framecast.train.state import Snapshot
 
-COLUMNS = ("step", "seconds", "loss", "validation_mse", "lr", "frames_per_second")
+COLUMNS = ("step", "seconds", "loss", "validation_mse", "lr", "frames_per_second", "skipped")
 ROWS_EVERY = 10  # steps
 
 
@@ -31,45 +31,108 @@ class RunFolder:
     """Writes down a run while it goes on; give its `watch` to `fit`.
 
     Args:
-        path: made if it is not there; must not hold a run already.
+        path: made if it is not there.
         extra: the sections of config.json beside model and task.
         sample_BTCHW: one validation window, forecast anew after each validation.
-        tensorboard: also write events for TensorBoard, into `path`/events.
+        environment: what the run stands on.
 
     Raises:
-        InputError: the folder holds a run or cannot be written, or TensorBoard is not installed.
+        InputError: the folder cannot be written.
     """
 
     def __init__(
         self,
-        path: str | Path,
+        path: Path,
         extra: Mapping[str, Any],
         sample_BTCHW: Tensor,
-        *,
-        tensorboard: bool = False,
+        environment: Mapping[str, Any],
     ) -> None:
-        self.path, self.extra, self.sample_BTCHW = Path(path), extra, sample_BTCHW
-        if (self.path / checkpoint.CONFIG).exists():
-            raise InputError(path, "holds a run already", "choose another --out, or remove it")
+        self.path, self.extra, self.sample_BTCHW = path, extra, sample_BTCHW
+        self.environment = environment
         self.rows: list[dict[str, float | None]] = []
         self.losses: list[float] = []
+        self.best: int | None = None  # step of the best validation score
         self.started = time.monotonic()
-        self.board = _tensorboard(self.path / "events") if tensorboard else None
+        self.board: Any = None
+
+    def begin(self) -> None:
+        """Start a new run here.
+
+        Raises:
+            InputError: the folder holds a run already.
+        """
+        if (self.path / CONFIG).exists() or steps.committed(self.path):
+            fix = f"go on with --resume {self.path}, choose another --out, or remove it"
+            raise InputError(self.path, "holds a run already", fix)
+        content = json.dumps(self.environment, indent=2).encode()
+        write_atomic(self.path / "environment.json", content)
         self._write_log()
 
+    def take_up(self, kept: Snapshot) -> None:
+        """Go on with a run as it was when it was kept: what it wrote after that is dropped."""
+        written, step = kept.facts["folder"], kept.facts["step"]
+        self.rows, self.losses, self.best = written["rows"], written["losses"], written["best"]
+        self.started -= written["seconds"]
+        self._write_log()
+        before = [s for s in map(steps.step_of, steps.committed(self.path)) if s <= step]
+        steps.prune(self.path, before)
+        if self.best is None:
+            (self.path / WEIGHTS).unlink(missing_ok=True)
+        for folder, files in steps.good(self.path):
+            if steps.step_of(folder) == self.best:
+                write_atomic(self.path / WEIGHTS, files[WEIGHTS])
+
+    def keep(self, model: Forecaster, kept: Snapshot, *, best: bool) -> None:
+        """Write a checkpoint; give out the weights if they are the best; remove older ones.
+
+        Args:
+            model: with the weights to forecast with.
+            kept: the run.
+            best: these weights have the best validation score so far.
+        """
+        step = kept.facts["step"]
+        self.best = step if best else self.best
+        facts = {
+            "rows": self.rows,
+            "losses": self.losses,
+            "best": self.best,
+            "seconds": self._seconds(),
+            "environment": self.environment,
+        }
+        files = chain(files_of(model, self.extra), kept.files({"folder": facts}))
+        folder = steps.commit(self.path, step, files)
+        for name in (CONFIG, WEIGHTS) if best else (CONFIG,):
+            write_atomic(self.path / name, (folder / name).read_bytes())
+        newest = steps.committed(self.path)[:2]  # if one is damaged, there is the other
+        steps.prune(self.path, {self.best, *map(steps.step_of, newest)})
+
+    def _seconds(self) -> float:
+        return round(time.monotonic() - self.started, 2)
+
+    def open_board(self) -> None:
+        """Also write events for TensorBoard, into the folder events.
+
+        Raises:
+            InputError: TensorBoard is not installed.
+        """
+        after = int(self.rows[-1]["step"] or 0) + 1 if self.rows else None
+        self.board = _tensorboard(self.path / "events", after)
+
     def watch(self, model: Forecaster, news: Progress) -> None:
-        """Note a step; after a validation also draw, and keep the weights if they are the best."""
-        self.losses.append(news.loss)
+        """Note a step; after a validation also draw."""
+        if math.isfinite(news.loss):
+            self.losses.append(news.loss)
         if news.validation_mse is None and news.step % ROWS_EVERY:
             return
         self.rows.append(
             {
                 "step": news.step,
-                "seconds": round(time.monotonic() - self.started, 2),
-                "loss": float(np.mean(self.losses)),
+                "seconds": self._seconds(),
+                "loss": float(np.mean(self.losses)) if self.losses else None,
                 "validation_mse": news.validation_mse,
                 "lr": news.learning_rate,
                 "frames_per_second": round(news.frames_per_second, 1),
+                "skipped": news.skipped,
             }
         )
         self.losses = []
@@ -82,8 +145,6 @@ class RunFolder:
 
     def _validated(self, model: Forecaster, news: Progress) -> None:
         self._write_log()
-        if news.best:
-            checkpoint.save(model, self.path, self.extra)
         if news.step:
             plot.training_curves(self.rows, self.path / "curves.png")
         past = model.task.past
@@ -99,40 +160,11 @@ class RunFolder:
         writer.writerows(self.rows)
         write_atomic(self.path / "log.csv", text.getvalue().encode())
 
-    def write_environment(self, data: Dataset, precision: str) -> None:
-        """What the run stood on: versions, machine, and fingerprints of the data."""
-        splits = ("train", "validation", "test")
-        environment = {
-            "command": sys.argv,
-            "versions": {
-                "python": platform.python_version(),
-                "torch": torch.__version__,
-                "numpy": np.__version__,
-            },
-            "machine": platform.platform(),
-            "processor": _processor(),
-            "cores": os.cpu_count(),
-            "threads": torch.get_num_threads(),
-            "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
-            "precision": precision,
-            "data": {split: getattr(data, split).fingerprint() for split in splits},
-        }
-        content = json.dumps(environment, indent=2).encode()
-        write_atomic(self.path / "environment.json", content)
 
-
-def _tensorboard(folder: Path) -> Any:
+def _tensorboard(folder: Path, purge: int | None) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         fix = "pip install 'framecast[tensorboard]'"
         raise InputError("train.tensorboard", "needs TensorBoard", fix) from None
-    return SummaryWriter(folder)
-
-
-def _processor() -> str:
-    """The model name that Linux tells; elsewhere what Python knows."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+    return SummaryWriter(folder, purge_step=purge)

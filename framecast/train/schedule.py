@@ -41,6 +41,10 @@ class Budget:
             return 1.0
         return max(0.0, 1 - left / (self.seconds - self.reserve))
 
+    def spent(self) -> float:
+        """Seconds since the run began; pauses between two processes do not count."""
+        return time.monotonic() - self.started
+
     def reserve_for(self, validation_seconds: float) -> None:
         """Keep time for the last validation and the pictures after it."""
         if self.seconds is not None:

@@ -81,6 +81,7 @@ def folder(monkeypatch, tmp_path):
     """An empty memory."""
     fastest_way.cache_clear()
     monkeypatch.setattr(convolution, "cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(convolution, "_settled", {})
     yield tmp_path
     fastest_way.cache_clear()
 
@@ -92,9 +93,27 @@ def test_the_fastest_is_taken_and_remembered(monkeypatch, folder):
     )
     for times in (slow_first, slow_last):
         fastest_way.cache_clear()  # as in a new process
+        monkeypatch.setattr(convolution, "_settled", {})
         monkeypatch.setattr(convolution, "step_seconds", seconds(times))
         assert fastest_way(LARGE, torch.float32, 2) == WAYS["last"]
     assert fastest_way(LARGE, torch.float32, 1) == WAYS["first"], "other threads"
+
+
+def test_a_run_goes_by_the_choice_that_it_began_with(monkeypatch, folder):
+    """The memory may be gone when it is resumed, and another measurement end in another way."""
+    for name, other in (("last", "first"), ("first", "last")):
+        times = {"first": 9, "last": 9, "winograd": 9}
+        monkeypatch.setattr(convolution, "step_seconds", seconds(times | {name: 1}))
+        assert fastest_way(LARGE, torch.float32, 2) == WAYS[name]
+        chosen = convolution.settled_ways()
+        (folder / "fastest.json").unlink()
+        fastest_way.cache_clear()
+        monkeypatch.setattr(convolution, "_settled", {})
+        monkeypatch.setattr(convolution, "step_seconds", seconds(times | {other: 1}))
+        convolution.settle_ways(chosen)
+        assert fastest_way(LARGE, torch.float32, 2) == WAYS[name]
+        fastest_way.cache_clear()
+        monkeypatch.setattr(convolution, "_settled", {})
 
 
 def test_a_gain_within_the_noise_is_none(monkeypatch, folder):

@@ -57,18 +57,6 @@ def test_minutes_end_in_time_and_anneal_to_the_end() -> None:
     assert news[-1].learning_rate < 0.5e-3
 
 
-def test_nan_changes_no_weight_and_ends_the_run() -> None:
-    forecaster = build_model("conv_lstm", MODEL, TASK)
-    forecaster.loss = lambda *_, **__: forecaster.head.weight.sum() * float("nan")
-    before = {key: value.clone() for key, value in forecaster.state_dict().items()}
-    data = open_data("moving_digits", DATA)
-    seen = []
-    with pytest.raises(InputError, match=r"ten times: lower train\.learning_rate"):
-        fit(forecaster, data, TrainConfig(steps=30, batch=2), lambda _, now: seen.append(now))
-    assert [now.skipped for now in seen] == list(range(1, 10))
-    assert all(torch.equal(before[key], value) for key, value in forecaster.state_dict().items())
-
-
 def test_early_stopping_ends_the_run() -> None:
     config = TrainConfig(
         steps=40, validations=40, early_stopping=2, learning_rate=1e-12, batch=2,
@@ -76,22 +64,6 @@ def test_early_stopping_ends_the_run() -> None:
     )  # fmt: skip
     news, _ = run(config)
     assert len(news) < 40
-
-
-def test_ctrl_c_validates_and_hands_over_the_weights() -> None:
-    forecaster = build_model("conv_lstm", MODEL, TASK)
-    seen = []
-
-    def watch(_: object, now: object) -> None:
-        seen.append(now)
-        if len(seen) == 2:
-            raise KeyboardInterrupt
-
-    config = TrainConfig(steps=30, batch=2, validation_windows=2)
-    with pytest.raises(KeyboardInterrupt):
-        fit(forecaster, open_data("moving_digits", DATA), config, watch)
-    assert seen[-1].validation_mse is not None
-    assert seen[-1].best
 
 
 def test_sampler_covers_a_finite_split_once_per_epoch_in_new_order() -> None:

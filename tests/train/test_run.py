@@ -28,11 +28,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_folder_holds_what_is_promised(run: Path) -> None:
-    names = {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()}
+    files = (path.relative_to(run) for path in run.rglob("*") if path.is_file())
+    names = {path.as_posix() for path in files if path.parts[0] != "checkpoints"}
     assert names == {
         "config.json", "model.safetensors", "log.csv", "curves.png", "environment.json",
         "samples/step_000006.gif", "samples/step_000012.gif",
     }  # fmt: skip
+    kept = sorted(path.name for path in (run / "checkpoints").iterdir())
+    assert kept == ["lock", "step_00000006", "step_00000012"]
     config = json.loads((run / "config.json").read_text())
     assert config["model"]["hidden"] == [4]
     assert config["data"]["canvas"] == [32, 32]

@@ -1,0 +1,65 @@
+"""One run folder, one process."""
+
+import logging
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import IO
+
+from framecast.checkpoint.steps import FOLDER
+from framecast.errors import InputError
+from framecast.files import cannot_write
+
+try:
+    import fcntl
+except ImportError:  # not a POSIX system
+    fcntl = None  # type: ignore[assignment]
+
+log = logging.getLogger("framecast")
+
+
+@contextmanager
+def locked(run: Path) -> Iterator[None]:
+    """Keep other processes from writing into a run folder, on other machines that share it too.
+
+    The system gives a lock back when its owner ends, however it ends. Children of the owner do not
+    inherit it.
+
+    Raises:
+        InputError: another process has it; the message says which. Or the folder cannot be written.
+    """
+    path = run / FOLDER / "lock"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+")
+    except OSError as error:
+        raise cannot_write(path, error) from None
+    with file:
+        if not _taken(file):
+            file.seek(0)
+            owner = file.read() or "another process"
+            raise InputError(run, f"is in use by {owner}", "wait for its end, or stop it")
+        file.truncate(0)
+        now = datetime.now().strftime("%Y-%m-%d %H:%M")
+        file.write(f"process {os.getpid()} on {platform.node()} since {now}")
+        file.flush()
+        try:
+            yield
+        finally:
+            file.truncate(0)
+
+
+def _taken(file: IO[str]) -> bool:
+    if fcntl is None:
+        return True
+    try:
+        # Not flock: a child that outlives a killed owner would go on holding it.
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError as error:
+        log.warning("%s cannot be locked (%s): start no second run there", file.name, error)
+    return True

@@ -1,0 +1,133 @@
+"""Checkpoints of a run: a folder for each step, there whole or not at all.
+
+`RUN/checkpoints/step_00000120/` holds config.json and model.safetensors as any weights folder does,
+what training needs to go on (train/state.py), and manifest.json: the SHA-256 and size of each file.
+The weights with the best validation score also lie in RUN itself, to be loaded and passed on.
+"""
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+
+from framecast.errors import InputError
+from framecast.files import cannot_write, flush_folder, strays, temporary_name, write_flushed
+
+FOLDER, MANIFEST, FACTS = "checkpoints", "manifest.json", "training.json"
+
+log = logging.getLogger("framecast")
+
+
+def commit(run: Path, step: int, files: Iterable[tuple[str, bytes]]) -> Path:
+    """Write a checkpoint under a temporary name, flush it to the disk, and rename it.
+
+    Args:
+        run: the run folder.
+        step: of which there is no checkpoint yet.
+        files: names and contents, asked for one by one, so that one at a time is in memory.
+
+    Returns:
+        The folder of the checkpoint.
+
+    Raises:
+        InputError: the folder cannot be written, or the disk is full; nothing of it stays.
+    """
+    folder = run / FOLDER / f"step_{step:08d}"
+    temporary, manifest = temporary_name(folder), {}
+    try:
+        temporary.mkdir(parents=True)
+        for name, content in files:
+            write_flushed(temporary / name, content)
+            manifest[name] = _seal(content)
+        write_flushed(temporary / MANIFEST, json.dumps(manifest).encode())
+        flush_folder(temporary)
+        temporary.rename(folder)
+        flush_folder(folder.parent)
+    except OSError as error:
+        raise cannot_write(folder, error) from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def _seal(content: bytes) -> dict[str, str | int]:
+    return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+
+
+def committed(run: Path) -> list[Path]:
+    """The folders of all checkpoints, newest first."""
+    return sorted((run / FOLDER).glob("step_*"), key=step_of, reverse=True)
+
+
+def step_of(folder: Path) -> int:
+    """The step of a checkpoint."""
+    digits = folder.name.removeprefix("step_")
+    return int(digits) if digits.isdecimal() else -1
+
+
+def read(folder: Path) -> dict[str, bytes]:
+    """The files of a checkpoint, held to its manifest.
+
+    Raises:
+        InputError: a file is missing, or is not as it was written.
+    """
+    fix = "train again, or restore the folder"
+    manifest = _manifest(folder)
+    if manifest is None:
+        raise InputError(folder / MANIFEST, "is missing or damaged", fix)
+    files = {}
+    for name, seal in manifest.items():
+        try:
+            files[name] = (folder / name).read_bytes()
+        except (OSError, ValueError):
+            raise InputError(folder / name, "is missing", fix) from None
+        if _seal(files[name]) != seal:
+            raise InputError(folder / name, "is damaged", fix)
+    return files
+
+
+def _manifest(folder: Path) -> dict[str, object] | None:
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+    except (OSError, ValueError):
+        return None
+    return manifest if isinstance(manifest, dict) and manifest else None
+
+
+def good(run: Path) -> Iterator[tuple[Path, dict[str, bytes]]]:
+    """Checkpoints that are as they were written, newest first; a warning names the others."""
+    for folder in committed(run):
+        try:
+            yield folder, read(folder)
+        except InputError as error:
+            log.warning("%s %s: the checkpoint is not used", error.where, error.what)
+
+
+def vouched_for(run: Path, name: str) -> bool:
+    """Whether a file in the run folder itself is one that a checkpoint's manifest names."""
+    try:
+        seal = _seal((run / name).read_bytes())
+    except OSError:
+        return False
+    manifests = map(_manifest, committed(run))
+    return any(manifest is not None and manifest.get(name) == seal for manifest in manifests)
+
+
+def prune(run: Path, keep: Collection[int | None]) -> None:
+    """Remove the checkpoints of other steps."""
+    for folder in committed(run):
+        if step_of(folder) not in keep:
+            # Under a temporary name first: half a checkpoint must not look like a whole one.
+            going = folder.rename(temporary_name(folder))
+            shutil.rmtree(going, ignore_errors=True)
+
+
+def tidy(run: Path) -> None:
+    """Remove what processes that were killed left half-written. Only for who holds the lock."""
+    for path in strays(run):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,65 @@
+"""What a run stands on: versions, machine, data."""
+
+import logging
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from framecast.data.windows import Dataset
+from framecast.errors import InputError
+from framecast.train.processes import Processes
+
+SAME = ("versions", "processor", "threads", "device", "processes")  # or the last bits may differ
+
+log = logging.getLogger("framecast")
+
+
+def environment(data: Dataset, precision: str, processes: Processes) -> dict[str, Any]:
+    """Versions, machine, and fingerprints of the data."""
+    splits = ("train", "validation", "test")
+    return {
+        "command": sys.argv,
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
+        "machine": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "processes": processes.size,
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "precision": precision,
+        "data": {split: getattr(data, split).fingerprint() for split in splits},
+    }
+
+
+def compare(run: Path, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse to go on with other data; say where the last bits may differ.
+
+    Raises:
+        InputError: the data are not those that the run began with.
+    """
+    for split, fingerprint in then["data"].items():
+        if now["data"][split] != fingerprint:
+            fix = "restore the data, or start a new run"
+            raise InputError(f"the {split} data", f"are not those that {run} began with", fix)
+    changed = [name for name in SAME if now[name] != then[name]]
+    if changed:
+        said = ", ".join(f"{name} {then[name]} -> {now[name]}" for name in changed)
+        log.warning("%s began with other %s: it goes on, not bit for bit", run, said)
+
+
+def _processor() -> str:
+    """The model name that Linux tells; elsewhere what Python knows."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()

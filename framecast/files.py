@@ -3,8 +3,8 @@
 import os
 import stat
 from contextlib import suppress
+from io import BufferedReader
 from pathlib import Path
-from typing import IO
 
 from framecast.errors import InputError
 
@@ -66,7 +66,7 @@ def cannot_write(path: Path, error: OSError) -> InputError:
     return InputError(path, f"cannot be written ({reason})", "choose another folder, or make room")
 
 
-def open_file(path: Path) -> IO[bytes]:
+def open_file(path: Path) -> BufferedReader:
     """Open a regular file for reading: a pipe or a device may have no end, or wait for ever.
 
     Raises:

@@ -1,12 +1,10 @@
 """Load what `framecast train` wrote: a run's best weights, or those of its checkpoints."""
 
-import json
 import logging
 from pathlib import Path
 
 from framecast.checkpoint import model_files, steps
 from framecast.checkpoint.model_files import CONFIG, WEIGHTS
-from framecast.checkpoint.steps import FACTS
 from framecast.errors import InputError
 from framecast.models.forecaster import Forecaster
 
@@ -32,17 +30,27 @@ def load(source: str | Path) -> Forecaster:
     False
     """
     run = Path(source)
-    checkpoints = steps.committed(run)
-    if not checkpoints or all(steps.vouched_for(run, name) for name in (CONFIG, WEIGHTS)):
+    checkpoints = steps.committed(run)[: steps.MOST]
+    if not checkpoints:
         return model_files.load(source)
-    good = dict(steps.good(run))
-    if not good:
-        fix = "train again, or restore the folder"
-        raise InputError(run, "is damaged, and so are all of its checkpoints", fix)
-    newest = next(iter(good))
-    best = json.loads(good[newest][FACTS])["folder"]["best"]
-    taken = next((folder for folder in good if steps.step_of(folder) == best), newest)
-    there = (run / WEIGHTS).exists()
-    said = f"{run / WEIGHTS} is damaged" if there else f"{run} has no validated weights yet"
-    log.warning("%s: loaded %s", said, taken)
-    return model_files.load(taken)
+    best = steps.best_of(run)
+    checkpoints.sort(key=lambda folder: steps.step_of(folder) != best)
+    for folder in (run, *checkpoints):
+        try:
+            # First: it holds the limits that make it safe to read all of a stranger's file.
+            model = model_files.load(folder)
+        except InputError:
+            continue
+        sealed_by = checkpoints if folder == run else [folder]
+        if all(steps.vouched_for(folder / name, sealed_by) for name in (CONFIG, WEIGHTS)):
+            if folder != run:
+                there = (run / WEIGHTS).exists()
+                said = (
+                    f"{run / WEIGHTS} is damaged"
+                    if there
+                    else f"{run} has no validated weights yet"
+                )
+                log.warning("%s %s: loaded %s", run / WEIGHTS if there else run, said, folder)
+            return model
+    fix = "train again, or restore the folder"
+    raise InputError(run, "is damaged, and so are all of its checkpoints", fix)

@@ -11,11 +11,29 @@ import logging
 import shutil
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
+from framecast.checkpoint import strict_json
+from framecast.checkpoint.model_files import CONFIG, WEIGHTS
 from framecast.errors import InputError
-from framecast.files import cannot_write, flush_folder, strays, temporary_name, write_flushed
+from framecast.files import (
+    cannot_write,
+    flush_folder,
+    open_file,
+    strays,
+    temporary_name,
+    write_flushed,
+)
 
-FOLDER, MANIFEST, FACTS = "checkpoints", "manifest.json", "training.json"
+FOLDER, MANIFEST, FACTS, TENSORS = (
+    "checkpoints",
+    "manifest.json",
+    "training.json",
+    "training.safetensors",
+)
+NAMES = {CONFIG, WEIGHTS, FACTS, TENSORS}
+LIMIT, FACTS_LIMIT = 2**16, 2**24  # bytes of a manifest, and of the log and all other facts
+MOST = 4  # checkpoints that are looked at to load a model; training keeps three
 
 log = logging.getLogger("framecast")
 
@@ -80,7 +98,8 @@ def read(folder: Path) -> dict[str, bytes]:
     files = {}
     for name, seal in manifest.items():
         try:
-            files[name] = (folder / name).read_bytes()
+            with open_file(folder / name) as file:
+                files[name] = file.read(seal["bytes"] + 1)
         except (OSError, ValueError):
             raise InputError(folder / name, "is missing", fix) from None
         if _seal(files[name]) != seal:
@@ -88,12 +107,29 @@ def read(folder: Path) -> dict[str, bytes]:
     return files
 
 
-def _manifest(folder: Path) -> dict[str, object] | None:
+def _manifest(folder: Path) -> dict[str, Any] | None:
+    """The seals of a checkpoint's files; None unless they are as `commit` writes them."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-    except (OSError, ValueError):
+        with open_file(folder / MANIFEST) as file:
+            manifest = strict_json.loads(file.read(LIMIT))
+        names = {*manifest} <= NAMES
+        sealed = all({*seal} == {"sha256", "bytes"} for seal in manifest.values())
+        sizes = all(type(seal["bytes"]) is int and seal["bytes"] >= 0 for seal in manifest.values())
+    except (OSError, ValueError, TypeError, AttributeError):
         return None
-    return manifest if isinstance(manifest, dict) and manifest else None
+    return manifest if manifest and names and sealed and sizes else None
+
+
+def best_of(run: Path) -> int | None:
+    """The step of the best validation score so far, as the newest checkpoint says."""
+    for folder in committed(run)[:MOST]:
+        try:
+            with open_file(folder / FACTS) as file:
+                best = json.loads(file.read(FACTS_LIMIT))["folder"]["best"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            continue
+        return best if isinstance(best, int) else None
+    return None
 
 
 def good(run: Path) -> Iterator[tuple[Path, dict[str, bytes]]]:
@@ -105,14 +141,15 @@ def good(run: Path) -> Iterator[tuple[Path, dict[str, bytes]]]:
             log.warning("%s %s: the checkpoint is not used", error.where, error.what)
 
 
-def vouched_for(run: Path, name: str) -> bool:
-    """Whether a file in the run folder itself is one that a checkpoint's manifest names."""
+def vouched_for(path: Path, checkpoints: Iterable[Path]) -> bool:
+    """Whether a file is one that the manifest of one of these checkpoints names."""
     try:
-        seal = _seal((run / name).read_bytes())
+        with open_file(path) as file:
+            digest, size = hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
     except OSError:
         return False
-    manifests = map(_manifest, committed(run))
-    return any(manifest is not None and manifest.get(name) == seal for manifest in manifests)
+    seals = ((_manifest(folder) or {}).get(path.name) for folder in checkpoints)
+    return {"sha256": digest, "bytes": size} in seals
 
 
 def prune(run: Path, keep: Collection[int | None]) -> None:

@@ -18,13 +18,12 @@ from torch import Tensor
 
 from framecast.checkpoint import WEIGHTS
 from framecast.checkpoint.model_files import to_bytes
-from framecast.checkpoint.steps import FACTS
+from framecast.checkpoint.steps import FACTS, TENSORS
 from framecast.errors import InputError
 from framecast.layers.convolution import settle_ways, settled_ways
 from framecast.train.loop import Run
 from framecast.train.random_state import random_states, restore_random_states
 
-TENSORS = "training.safetensors"
 PATIENCE = ("best", "since_best", "since_cut", "factor")
 
 

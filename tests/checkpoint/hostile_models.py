@@ -1,5 +1,6 @@
 """Model folders as a stranger with bad intentions would make them: each is to be refused."""
 
+import hashlib
 import json
 import os
 import pickle
@@ -225,6 +226,42 @@ def large(base, root):
     yield folder
 
 
+def runs(base, root):
+    """Runs whose own weights are damaged, and whose checkpoints are worse."""
+    secret = Path("/etc/hostname")
+
+    def run(name, manifest, facts=b"{}"):
+        folder = copied(base, root / f"run with {name}")
+        (folder / WEIGHTS).write_bytes(b"damaged")
+        step = folder / "checkpoints" / "step_00000001"
+        shutil.copytree(base, step)
+        (step / "training.json").write_bytes(facts)
+        (step / "manifest.json").write_bytes(manifest)
+        return folder, step
+
+    def sealing(path, name):
+        content = path.read_bytes()
+        return {name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}}
+
+    yield run("no seals", b"{}")[0]
+    yield run("a manifest of 2 MB", b" " * (2 << 20) + b"{}")[0]
+    yield run("a deep manifest", b"[" * 100_000)[0]
+    outside = sealing(secret, f"../../../../../../..{secret}")
+    yield run("a path outside", json.dumps(outside).encode())[0]
+    sealed = {**sealing(base / CONFIG, CONFIG), **sealing(base / WEIGHTS, WEIGHTS)}
+    endless = {**sealed, "training.safetensors": {"sha256": "0", "bytes": 2**60}}
+    folder, step = run("a hole of 1 TB", json.dumps(endless).encode(), b"[" * 10**6)
+    (step / WEIGHTS).write_bytes(b"damaged too")
+    with (step / "training.safetensors").open("wb") as file:
+        file.truncate(2**40)
+    yield folder
+    folder, step = run("pipes", json.dumps(sealed).encode())
+    for name in ("training.json", "manifest.json"):
+        (step / name).unlink()
+        os.mkfifo(step / name)
+    yield folder
+
+
 def _plain(name):
     """Fit for the name of a folder."""
     return "".join(c if c.isalnum() and c.isascii() else " " for c in name)[:60]
@@ -250,4 +287,4 @@ def build(base, root):
         (folder / CONFIG).write_bytes(config)
         (folder / WEIGHTS).write_bytes(weights)
         yield Hostile(folder, acts=True)
-    yield from map(Hostile, [*special(base, root), *large(base, root)])
+    yield from map(Hostile, [*special(base, root), *large(base, root), *runs(base, root)])

@@ -88,8 +88,10 @@ def truth_values(long):
     return torch.from_numpy(long[-2])
 
 
-def test_a_damaged_scale_is_refused(run):
-    path = run / "config.json"
+def test_a_damaged_scale_is_refused(run, tmp_path):
+    (tmp_path / "model.safetensors").write_bytes((run / "model.safetensors").read_bytes())
+    path = tmp_path / "config.json"
+    path.write_bytes((run / "config.json").read_bytes())
     path.write_text(path.read_text().replace('"high": 50.0', '"high": -1'))
     with pytest.raises(InputError, match=r"config\.json is damaged"):
-        framecast.load(run)
+        framecast.load(tmp_path)

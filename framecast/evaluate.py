@@ -206,15 +206,16 @@ def evaluate_run(
 ) -> Scores:
     """Score a trained model on a data set, beside persistence and the mean training frame.
 
-    Past and future are those of the model, and so is the range that measured values are scaled
-    from; on data of the kind that the run was trained on, all other settings are those of the run.
-    What is given in `settings` wins.
+    "all" takes clips that the model was not trained on as a whole; there is no mean training frame
+    then. Past and future are those of the model, and so is the range that measured values are
+    scaled from; on data of the kind that the run was trained on, all other settings are those of
+    the run. What is given in `settings` wins.
 
     Args:
         run: a run folder, or the name of a model with nothing to learn.
         source: a data set's name, or the path of data, as in `open_data`.
         settings: of the data set.
-        split: train, validation or test.
+        split: train, validation, test, or all of your own clips.
         limit: use only so many of the first windows.
         progress: as in `evaluate`.
 
@@ -228,11 +229,13 @@ def evaluate_run(
     name, implied = locate(source, typed.get("variable"))
     if trained_on.pop("name", None) == name:
         known = trained_on | known | implied
+    if split == "all":
+        typed["parts"], split = 1, "test"
     data = open_data(source, known | typed)
     if typed.keys().isdisjoint({"range", "transform"}):
         adopt(data, model.task.scaling)
     windows, past = pick(data, split), data.config.past
-    baselines = {"mean_frame": mean_frame(data.train, past)}
+    baselines = {"mean_frame": mean_frame(data.train, past)} if len(data.train) else {}
     scores = evaluate(
         model, windows, baselines=baselines, limit=limit, past=past, progress=progress
     )

@@ -3,7 +3,7 @@
 import reprlib
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -27,15 +27,23 @@ class Settings(BaseModel):
             InputError: a key is unknown, or a value is out of its range.
         """
         try:
-            return cls(**{key: cls._split(key, value) for key, value in values.items()})
+            return cls(**{key: cls._as_field_has_it(key, value) for key, value in values.items()})
         except ValidationError as error:
             raise cls._explain(section, error) from None
 
     @classmethod
-    def _split(cls, key: str, value: object) -> object:
-        """A tuple field takes `64,64` as typed in one string, and a number as its only part."""
+    def _as_field_has_it(cls, key: str, value: object) -> object:
+        """What was typed in one string, as its field has it: numbers to choose from, tuples.
+
+        A tuple field takes `64,64`, and a number as its only part.
+        """
         field = cls.model_fields.get(key)
-        if field is None or not str(field.annotation).startswith("tuple"):
+        if field is None:
+            return value
+        if get_origin(field.annotation) is Literal and isinstance(value, str):
+            choices = {str(choice): choice for choice in get_args(field.annotation)}
+            return choices.get(value, value)
+        if not str(field.annotation).startswith("tuple"):
             return value
         if isinstance(value, str):
             return value.split(",")

@@ -318,6 +318,14 @@ def test_other_data_get_past_and_future_of_the_model(run, tmp_path):
     assert len(scores.scores["mse"].per_lead) == 3
 
 
+def test_clips_kept_from_training_are_scored_whole(run, tmp_path):
+    path = tmp_path / "clip.npy"
+    np.save(path, np.random.default_rng(0).random((12, 16, 16), dtype=np.float32))
+    scores = evaluate_run(run, str(path), split="all")
+    assert scores.sequences == 12 - 4
+    assert [*scores.baselines] == ["persistence"]
+
+
 def test_resamples_are_draws_with_replacement(monkeypatch):
     monkeypatch.setattr(sys.modules["framecast.evaluate"], "WEIGHTS", 7 * 300)
     blocks = [*_resamples(7)]

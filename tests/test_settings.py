@@ -15,6 +15,7 @@ class Oven(Settings):
     trays: tuple[int, ...] = (1, 2)
     mode: Literal["fan", "grill"] = "fan"
     grams: float = Field(1.5, gt=0)
+    shelf: Literal[1, 2, 4] = 1
 
     @model_validator(mode="after")
     def _grill_is_hot(self) -> Self:
@@ -41,10 +42,15 @@ def test_strings_are_read_as_the_type_of_the_field():
     assert Oven.parse("oven", {"trays": [6, 7]}).trays == (6, 7)
 
 
+def test_a_number_to_choose_may_be_typed():
+    assert Oven.parse("oven", {"shelf": "2"}).shelf == 2
+    assert refusal({"shelf": "3"}) == "oven.shelf is '3': input should be 1, 2 or 4"
+
+
 def test_an_unknown_key_is_refused_with_the_nearest_name():
     assert refusal({"degres": 3}) == "oven.degres is not a setting: did you mean degrees?"
     assert refusal({"xyz": 3}) == (
-        "oven.xyz is not a setting: choose from degrees, grams, mode, trays"
+        "oven.xyz is not a setting: choose from degrees, grams, mode, shelf, trays"
     )
 
 

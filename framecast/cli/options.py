@@ -23,6 +23,9 @@ Run = Annotated[
     str, typer.Argument(help="A run folder, a weights folder, or a model such as persistence.")
 ]
 Split = Annotated[str, typer.Option(help="train, validation or test.")]
+Scored = Annotated[
+    str, typer.Option(help="train, validation, test, or all of clips kept from training.")
+]
 Root = Annotated[
     Path | None,
     typer.Option(help="Folder with the files of a data set, such as MNIST."),

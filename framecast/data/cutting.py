@@ -6,7 +6,7 @@ Shapes: B batch, T frames of a window, C channels, H height, W width.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from framecast.clip import Scaling, Transform, to_tensor
 from framecast.data.film import Film, Footage, in_memory
-from framecast.data.windows import DataConfig
+from framecast.data.windows import DataConfig, NoWindows
 from framecast.errors import InputError
 
 SHARE = 0.1  # of the clips, or of the time, for validation and as much for test
@@ -33,6 +33,13 @@ class ClipsConfig(DataConfig):
     )
     grey: bool = Field(False, description="make one channel out of colour")
     seed: int = Field(0, ge=0, description="of the choice of clips for validation and test")
+    parts: int = Field(
+        3,
+        ge=1,
+        le=3,
+        description="3: training, validation and test; 2: no test, for which you keep other clips;"
+        " 1: all is test, as evaluate --split all has it",
+    )
     range: tuple[float, float] | None = Field(
         None, description="measured values that become 0 and 1; default: the lowest and the highest"
     )
@@ -167,10 +174,24 @@ class ClipWindows:
 class Splits:
     """Three splits without a common frame, and why which clips are in none of them."""
 
-    train: ClipWindows
-    validation: ClipWindows
-    test: ClipWindows
+    train: ClipWindows | NoWindows
+    validation: ClipWindows | NoWindows
+    test: ClipWindows | NoWindows
     skipped: list[str]
+
+    @classmethod
+    def of(
+        cls, parts: Sequence[Sequence[Footage]], config: ClipsConfig, skipped: Sequence[str] = ()
+    ) -> Self:
+        """Windows of the clips of training, validation and test, some of which may be none."""
+        window = config.past + config.future
+        clip = next(clip for part in parts for clip in part)
+        shape_TCHW = window, clip.channels, *clip.size
+        train, validation, test = (
+            ClipWindows(part, window, config.stride) if part else NoWindows(shape_TCHW)
+            for part in parts
+        )
+        return cls(train, validation, test, [*skipped])
 
 
 def split_clips(clips: Sequence[Footage], config: ClipsConfig) -> Splits:
@@ -179,31 +200,30 @@ def split_clips(clips: Sequence[Footage], config: ClipsConfig) -> Splits:
     Three clips or more are parted by clip, chosen by the seed. One or two are parted by time, each
     in the order training, gap, validation, gap, test, with gaps of `future` frames, so that what
     is forecast on one side is not what is seen just after on the other. Clips that are too short
-    are skipped.
+    are skipped. `config.parts` leaves out the test, or all but the test.
 
     Args:
         clips: of one size and the same channels.
-        config: past, future, stride and seed.
+        config: past, future, stride, seed and parts.
 
     Raises:
         InputError: no clip is long enough.
     """
     window = config.past + config.future
     whole = [clip for clip in clips if len(clip) >= window]
-    if len(whole) >= 3:
-        least, parts = window, _by_clip(whole, config.seed)
+    if len(whole) >= config.parts:
+        least, split = window, _by_clip(whole, config)
     else:
-        least = 3 * window + 2 * config.future
-        parts = _by_time([clip for clip in clips if len(clip) >= least], window, config.future)
+        least = config.parts * window + (config.parts - 1) * config.future
+        split = _by_time([clip for clip in clips if len(clip) >= least], config)
     short = [
         f"{clip.source} is too short: {len(clip)} of the {least} frames needed"
         for clip in clips
         if len(clip) < least
     ]
-    if not parts[0]:
-        raise _all_short(clips, least, window)
-    train, validation, test = (ClipWindows(part, window, config.stride) for part in parts)
-    return Splits(train, validation, test, short)
+    if not any(split):
+        raise _all_short(clips, least, config)
+    return Splits.of(split, config, short)
 
 
 def split_first(first: int, clips: Sequence[Footage], config: ClipsConfig) -> Splits:
@@ -217,40 +237,45 @@ def split_first(first: int, clips: Sequence[Footage], config: ClipsConfig) -> Sp
         what = f"has {len(clips)} sequences, data.first={first} leaves none to test on"
         raise InputError(config.root, what, f"--set data.first={max(2, len(clips) * 4 // 5)}")
     if min(map(len, clips)) < window:
-        raise _all_short(clips, window, window)
+        raise _all_short(clips, window, config)
     order = [clips[index] for index in np.random.default_rng(config.seed).permutation(first)]
     count = max(1, round(SHARE * first))
-    parts = order[count:], order[:count], clips[first:]
-    train, validation, test = (ClipWindows(part, window, config.stride) for part in parts)
-    return Splits(train, validation, test, [])
+    return Splits.of([order[count:], order[:count], clips[first:]], config)
 
 
-def _by_clip(clips: list[Footage], seed: int) -> tuple[list[Footage], list[Footage], list[Footage]]:
+def _by_clip(clips: list[Footage], config: ClipsConfig) -> list[list[Footage]]:
+    """The clips of training, validation and test."""
+    if config.parts == 1:
+        return [[], [], clips]
     count = max(1, round(SHARE * len(clips)))
-    order = [clips[index] for index in np.random.default_rng(seed).permutation(len(clips))]
-    return order[2 * count :], order[:count], order[count : 2 * count]
+    order = [clips[index] for index in np.random.default_rng(config.seed).permutation(len(clips))]
+    if config.parts == 2:
+        return [order[count:], order[:count], []]
+    return [order[2 * count :], order[:count], order[count : 2 * count]]
 
 
-def _by_time(
-    clips: list[Footage], window: int, gap: int
-) -> tuple[list[Footage], list[Footage], list[Footage]]:
-    parts: tuple[list[Footage], list[Footage], list[Footage]] = [], [], []
+def _by_time(clips: list[Footage], config: ClipsConfig) -> list[list[Footage]]:
+    """The pieces of training, validation and test."""
+    parts: list[list[Footage]] = [[], [], []]
     for clip in clips:
-        for part, piece in zip(parts, time_parts(len(clip), window, gap), strict=True):
+        pieces = time_parts(len(clip), config.past + config.future, config.future, config.parts)
+        for part, piece in zip(parts, pieces, strict=False):
             part.append(clip.cut(piece.start, piece.stop))
     return parts
 
 
-def time_parts(frames: int, window: int, gap: int) -> tuple[slice, slice, slice]:
+def time_parts(frames: int, window: int, gap: int, parts: int = 3) -> list[slice]:
     """Which frames of one clip are for training, validation and test, with gaps between them."""
     share = max(window, round(SHARE * (frames - 2 * gap)))
-    test = frames - share
-    validation = test - gap - share
-    return slice(0, validation - gap), slice(validation, validation + share), slice(test, frames)
+    stops = [frames - number * (share + gap) for number in range(parts)][::-1]
+    return [slice(0, stops[0]), *(slice(stop - share, stop) for stop in stops[1:])]
 
 
-def _all_short(clips: Sequence[Footage], least: int, window: int) -> InputError:
+def _all_short(clips: Sequence[Footage], least: int, config: ClipsConfig) -> InputError:
     longest = max(clips, key=len)
-    what = f"has {len(longest)} frames, too few for training, validation and test"
-    fix = f"give a clip of {least} or three of {window}, or a smaller past and future"
+    wanted = {1: "a window", 2: "training and validation", 3: "training, validation and test"}
+    what = f"has {len(longest)} frames, too few for {wanted[config.parts]}"
+    several = {1: "", 2: f" or two of {config.past + config.future}"}
+    several[3] = several[2].replace("two", "three")
+    fix = f"give a clip of {least}{several[config.parts]}, or a smaller past and future"
     return InputError(longest.source, what, fix)

@@ -211,9 +211,10 @@ def unseen(
         return clip, "perhaps trained on" if path.is_relative_to(root) else ""
     past, future, then = (settings[key] for key in ("past", "future", "every"))
     frames = len(clip) * every // then
-    first = time_parts(frames, past + future, future)[2].start * then // every
+    parts = settings.get("parts", 3)
+    first = time_parts(frames, past + future, future, parts)[-1].start * then // every
     held_out = clip.cut(max(0, first))
-    if len(held_out) < needed:
+    if parts < 3 or len(held_out) < needed:
         return clip, "most of them trained on"
     return held_out, "held out from training"
 

@@ -10,7 +10,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from framecast.clip import Clip
-from framecast.data.cutting import SHARE, ClipsConfig, ClipWindows, Splits
+from framecast.data.cutting import SHARE, ClipsConfig, Splits
 from framecast.data.scaling import share_scaling
 from framecast.data.windows import DataConfig, Windows
 from framecast.errors import InputError
@@ -65,36 +65,40 @@ def split_series(runs: Sequence[Clip], config: ClipsConfig) -> Splits:
     """Part a series by time: about 80 % training, 10 % validation, 10 % test, in this order.
 
     Before validation and test lies a gap of `future` frames, so that what is forecast on one side
-    is not what is seen just after on the other.
+    is not what is seen just after on the other. `config.parts` leaves out the test, or all but it.
 
     Args:
         runs: frames without a gap in time; the runs in the order of time.
-        config: past, future and stride.
+        config: past, future, stride and parts.
 
     Raises:
         InputError: there are too few frames in runs that are long enough.
     """
     window = config.past + config.future
-    long = [run for run in runs if len(run) >= window]
-    share = max(window, round(SHARE * sum(map(len, long))))
-    rest, test = _take_last(long, share, window, config.future)
-    train, validation = _take_last(rest, share, window, config.future)
-    if not train:
-        longest = max(map(len, runs))
-        what = f"has too few frames: {len(runs)} runs without a gap, the longest of {longest}"
-        if len(runs) == 1:
-            what = f"has {longest} frames, too few for training, validation and test"
-        fix = f"give {3 * window + 2 * config.future} frames, or a smaller past and future"
-        raise InputError(config.root, what, fix)
+    rest: list[Clip] = [run for run in runs if len(run) >= window]
+    share = max(window, round(SHARE * sum(map(len, rest))))
+    later: list[list[Clip]] = []
+    for _ in range(config.parts - 1):
+        rest, taken = _take_last(rest, share, window, config.future)
+        later.insert(0, taken)
+    if not rest:
+        raise _too_few(runs, config)
     short = [
         f"{run.source} from {_when(run)} is too short: {len(run)} of the {window} frames needed"
         for run in runs
         if len(run) < window
     ]
-    first, second, third = (
-        ClipWindows(part, window, config.stride) for part in (train, validation, test)
-    )
-    return Splits(first, second, third, short)
+    split = {1: [[], [], rest], 2: [rest, *later, []], 3: [rest, *later]}[config.parts]
+    return Splits.of(split, config, short)
+
+
+def _too_few(runs: Sequence[Clip], config: ClipsConfig) -> InputError:
+    longest = max(map(len, runs))
+    what = f"has too few frames: {len(runs)} runs without a gap, the longest of {longest}"
+    if len(runs) == 1:
+        what = f"has {longest} frames, too few for {config.parts} parts"
+    least = config.parts * (config.past + config.future) + (config.parts - 1) * config.future
+    return InputError(config.root, what, f"give {least} frames, or a smaller past and future")
 
 
 def _take_last(

@@ -41,6 +41,37 @@ class Windows(Protocol):
         ...
 
 
+class NoWindows:
+    """A split that the user asked to leave out.
+
+    Args:
+        shape_TCHW: of the windows of the other splits.
+    """
+
+    endless = False
+    clips: tuple[()] = ()
+
+    def __init__(self, shape_TCHW: tuple[int, int, int, int]) -> None:
+        self._shape_TCHW = shape_TCHW
+
+    def __len__(self) -> int:
+        return 0
+
+    @property
+    def shape_TCHW(self) -> tuple[int, int, int, int]:
+        """Shape that a window would have."""
+        return self._shape_TCHW
+
+    def batch(self, index_B: NDArray[np.int64]) -> Tensor:
+        """No windows: window_BTCHW with B = 0."""
+        assert len(index_B) == 0, "no such window"
+        return torch.empty(0, *self.shape_TCHW)
+
+    def fingerprint(self) -> str:
+        """The same for all that is left out."""
+        return ""
+
+
 @runtime_checkable
 class DrawnWindows(Protocol):
     """Windows that can be drawn on any device, which is more than to be copied there."""
@@ -81,7 +112,7 @@ class DataConfig(Settings):
 
 
 class Dataset(Protocol):
-    """Three splits that share no frame. Build one with `data.open_data`."""
+    """Three splits that share no frame; some may be empty. Build one with `data.open_data`."""
 
     Config: ClassVar[type[DataConfig]]
     citation: ClassVar[str]
@@ -98,9 +129,12 @@ def pick(data: Dataset, split: str) -> Windows:
     """The split of this name.
 
     Raises:
-        InputError: it is not train, validation or test.
+        InputError: it is not train, validation or test, or it was left out.
     """
     if split not in ("train", "validation", "test"):
         raise InputError(f"--split {split}", "is not a split", "give train, validation or test")
     windows: Windows = getattr(data, split)
+    if not len(windows):
+        what = f"is empty, since data.parts is {data.config.parts}"
+        raise InputError(f"the {split} part", what, "leave out data.parts")
     return windows

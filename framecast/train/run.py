@@ -16,7 +16,7 @@ from framecast.checkpoint import CONFIG, load, read_config, save, steps
 from framecast.checkpoint.lock import locked
 from framecast.data import DATASETS, locate, open_data
 from framecast.data.scaling import scaling_of
-from framecast.data.windows import Dataset
+from framecast.data.windows import Dataset, pick
 from framecast.errors import InputError
 from framecast.files import write_atomic
 from framecast.memory import enough_memory
@@ -72,6 +72,7 @@ class Job:
         of_data, of_model = dict(sections["data"]), dict(sections["model"])
         name = of_data.pop("name", "moving_digits")
         data = open_data(name, of_data)
+        pick(data, "train"), pick(data, "validation")  # there are such windows
         model = build_fresh(of_model.pop("name", "conv_lstm"), of_model, data, config)
         return cls(out, name, data, model, config)
 

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framecast.clip import Clip
+from framecast.data import open_data
 from framecast.data.cutting import ClipsConfig, ClipWindows, split_clips, split_first
 from framecast.data.film import Cache, Film
-from framecast.data.windows import shuffled
+from framecast.data.windows import pick, shuffled
 from framecast.errors import InputError
 
 
@@ -227,3 +228,34 @@ def test_the_order_is_that_of_the_seed_and_of_no_machine():
     np.testing.assert_array_equal(one, same)
     assert (one != other).any()
     assert (one != plain).any()
+
+
+@pytest.mark.parametrize("lengths", [(15,), (12, 20), (5, 5, 5)])
+def test_parts_may_be_left_out(lengths):
+    settings = config().model_copy(update={"parts": 2})
+    two = split_clips(clips(*lengths), settings)
+    assert min(len(two.train), len(two.validation)) >= 1
+    assert len(two.test) == 0
+    assert two.test.shape_TCHW == two.train.shape_TCHW
+    one = split_clips(clips(*lengths), settings.model_copy(update={"parts": 1}))
+    assert len(one.train) == len(one.validation) == 0
+    assert len(one.test) == sum(length - 4 for length in lengths)
+
+
+def test_two_parts_of_one_clip_share_no_frame():
+    settings = config().model_copy(update={"parts": 2})
+    frames_THWC = np.arange(40, dtype=np.uint8)[:, None, None, None]
+    two = split_clips([Clip(frames_THWC)], settings)
+    train, validation = (part.clips[0].frames_THWC.ravel() for part in (two.train, two.validation))
+    assert (train[0], validation[-1]) == (0, 39)
+    assert validation[0] - train[-1] == 3, "as many as the future lie between"
+    with pytest.raises(InputError, match="has 11 frames, too few for training and validation"):
+        split_clips(clips(11), settings)
+
+
+def test_a_part_that_was_left_out_is_not_asked_for(tmp_path):
+    np.save(tmp_path / "clip.npy", np.zeros((12, 8, 8), np.uint8))
+    data = open_data(str(tmp_path / "clip.npy"), {"past": 2, "future": 2, "parts": 1})
+    assert len(pick(data, "test")) == 9
+    with pytest.raises(InputError, match=r"the train part is empty, since data\.parts is 1"):
+        pick(data, "train")

@@ -54,6 +54,15 @@ def test_a_gap_of_the_future_lies_between_splits_of_one_run():
     assert ends == [(0, 75), (78, 87), (90, 99)]
 
 
+def test_a_series_in_two_parts_or_one():
+    two = split_series(numbered(30), ClipsConfig(root="r", parts=2, **SHAPE))
+    assert [run[[0, -1]].tolist() for run in numbers(two.train)] == [[0, 22]]
+    assert [run[[0, -1]].tolist() for run in numbers(two.validation)] == [[25, 29]]
+    assert len(two.test) == 0
+    one = split_series(numbered(30, 4, 6), ClipsConfig(root="r", parts=1, **SHAPE))
+    assert (len(one.train), len(one.validation), len(one.test)) == (0, 0, 26 + 2)
+
+
 @pytest.mark.parametrize("lengths", [(18,), (5, 5), (4, 4, 4, 4), (9, 6)])
 def test_too_few_frames_are_refused(lengths):
     with pytest.raises(InputError, match="too few"):

@@ -77,13 +77,6 @@ def test_what_breaks_the_child_is_an_input_error(bad, monkeypatch, film, deed, s
     assert len(read(film)) == 40
 
 
-@pytest.mark.parametrize("deed", ["crash", "abort"])
-def test_the_same_in_this_process_would_be_the_end(deed):
-    code = f"import bad_decoder; list(bad_decoder.{deed}(None, None, None) or [])"
-    done = subprocess.run([sys.executable, "-c", code], cwd=HERE, capture_output=True, check=False)
-    assert done.returncode in (-signal.SIGSEGV, -signal.SIGABRT)
-
-
 def test_a_child_that_hangs_is_ended(bad, monkeypatch, film):
     monkeypatch.setattr(worker, "STALL", 0.5)
     pictures = worker.decode("hang", film, Selection())

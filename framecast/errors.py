@@ -31,3 +31,12 @@ class Stopped(KeyboardInterrupt):
     def __init__(self, message: str, code: int) -> None:
         self.code = code
         super().__init__(message)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things, as messages say it.
+
+    >>> counted(1, "frame"), counted(2000, "frame")
+    ('1 frame', '2,000 frames')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number:,} {noun}s"

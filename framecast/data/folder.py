@@ -17,7 +17,7 @@ from framecast.data.cutting import ClipsConfig, split_clips, time_parts
 from framecast.data.film import POOL, Cache, Film, Footage, Look, Reel
 from framecast.data.scaling import share_scaling
 from framecast.data.windows import DataConfig, Windows
-from framecast.errors import InputError
+from framecast.errors import InputError, counted
 from framecast.memory import available
 from framecast.video.grids import is_grid
 from framecast.video.images import in_order, stills
@@ -95,11 +95,11 @@ class Found:
         cut = [share for source, share in self.lost.items() if source in names and share > 0.02]
         if cut:
             lines.append(
-                f"the sides of {_counted(len(cut), 'clip')} are cut off to keep their proportions,"
+                f"the sides of {counted(len(cut), 'clip')} are cut off to keep their proportions,"
                 f" up to {100 * max(cut):.0f} % of the picture: --set data.fit=squeeze keeps all"
             )
         if greys := len(self.greys & names):
-            lines.append(f"{_counted(greys, 'grey clip')} of {len(clips)} read as colour: "
+            lines.append(f"{counted(greys, 'grey clip')} of {len(clips)} read as colour: "
                          "--grey drops the colours of all")  # fmt: skip
         paces = sorted(clip.seconds_per_frame for clip in clips)
         if paces[-1] > 1.2 * paces[0]:
@@ -109,10 +109,6 @@ class Found:
                 " their own, with --every to match"
             )
         return lines
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def find_clips(root: Path) -> list[Path]:

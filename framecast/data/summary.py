@@ -4,6 +4,7 @@ from itertools import chain
 
 from framecast.data.cutting import ClipWindows
 from framecast.data.windows import Dataset
+from framecast.errors import counted
 
 SHOWN = 5  # of a list that may be long
 
@@ -16,11 +17,10 @@ def summarize(data: Dataset) -> list[str]:
     lines = [f"{data.name}: windows of {window}, {height}×{width} pixels in {kind}"]
     for name in ("train", "validation", "test"):
         split = getattr(data, name)
-        holds = f"{len(split):,} windows"
+        holds = counted(len(split), "window")
         if isinstance(split, ClipWindows):
             frames = sum(map(len, split.clips))
-            clips = "1 clip" if len(split.clips) == 1 else f"{len(split.clips):,} clips"
-            holds += f" from {frames:,} frames of {clips}"
+            holds += f" from {counted(frames, 'frame')} of {counted(len(split.clips), 'clip')}"
         lines.append(f"  {name}: {holds}{', endless' if split.endless else ''}")
     lines += getattr(data, "notes", [])
     skipped = getattr(data, "skipped", [])

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from framecast.clip import Clip, to_tensor
 from framecast.data.film import Footage, in_memory
+from framecast.errors import counted
 from framecast.forecast.clips import frames_to_read
-from framecast.forecast.inference import check_horizon, counted, rollout
+from framecast.forecast.inference import check_horizon, rollout
 from framecast.metrics import METRICS
 from framecast.missing import filled
 from framecast.models.forecaster import Forecaster

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from framecast.clip import Clip, to_clip, to_tensor
 from framecast.data.film import Footage, in_memory
-from framecast.errors import InputError
-from framecast.forecast.inference import check_channels, check_horizon, counted, futures, inference
+from framecast.errors import InputError, counted
+from framecast.forecast.inference import check_channels, check_horizon, futures, inference
 from framecast.forecast.tiles import Tiles, in_tiles, plan_tiles
 from framecast.models.forecaster import Direct, Forecaster, Recurrent
 

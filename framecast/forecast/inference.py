@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from framecast.errors import InputError
+from framecast.errors import InputError, counted
 from framecast.layers.gathered import Prepared, constant_weights
 from framecast.layers.graphs import Recordings, recordable
 from framecast.missing import filled
@@ -152,8 +152,3 @@ def check_horizon(horizon: int) -> None:
     """Refuse a horizon without a frame."""
     if horizon < 1:
         raise InputError("horizon", f"is {horizon}", "forecast at least 1 frame")
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 frame`, `2 frames`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -17,7 +17,7 @@ from framecast.data.cutting import ClipWindows
 from framecast.data.motion import measure_motion
 from framecast.data.summary import summarize
 from framecast.data.windows import Dataset
-from framecast.errors import InputError
+from framecast.errors import InputError, counted
 from framecast.memory import Peak, available, said
 from framecast.models.forecaster import Forecaster
 from framecast.models.reach import reach
@@ -53,10 +53,11 @@ class Estimate:
 
     def say(self) -> str:
         """One line."""
-        minutes = self.seconds * self.updates / 60
-        spent = f"{minutes:.0f} min" if minutes >= 2 else f"{60 * minutes:.0f} s"
-        spent = "?" if np.isnan(self.seconds) else spent
-        return f"about {said(self.memory)} of memory, {spent} per epoch of {self.updates:,} updates"
+        seconds = self.seconds * self.updates
+        spent = f"{seconds / 60:.0f} min" if seconds >= 120 else f"{max(seconds, 0.1):.{seconds < 10:d}f} s"
+        spent = "?" if np.isnan(seconds) else spent
+        epoch = f"epoch of {counted(self.updates, 'update')}"
+        return f"about {said(self.memory)} of memory, {spent} per {epoch}"
 
 
 def look_ahead(model: Forecaster, data: Dataset, config: TrainConfig, device: Processes) -> None:

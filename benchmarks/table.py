@@ -10,7 +10,6 @@ PLACES = {
     ROOT / "README.md": ("tutorial:", "model, train step", "stream", "200 frames"),
     ROOT / "docs" / "speed.md": ("",),
 }
-BEGIN, END = "<!-- speed -->", "<!-- /speed -->"
 COMMANDS = "`python -m benchmarks.NAME`"
 
 NOTHING = f"Nothing is in `results/speed.csv` yet: {COMMANDS} measures, with the name layer, \
@@ -98,11 +97,12 @@ def _digits(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def put_in(text: str, section: str) -> str:
-    """The text with another section between its two marks."""
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    return f"{before}{BEGIN}\n{section}\n{END}{after}"
+def put_in(text: str, section: str, name: str = "speed") -> str:
+    """The text with another section between its two marks, `<!-- name -->` and `<!-- /name -->`."""
+    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    before, rest = text.split(begin)
+    _, after = rest.split(end)
+    return f"{before}{begin}\n{section}\n{end}{after}"
 
 
 def main(places: Mapping[Path, tuple[str, ...]] = PLACES) -> None:

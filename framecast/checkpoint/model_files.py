@@ -91,19 +91,12 @@ def read_config(folder: str | Path) -> dict[str, Any]:
 
 
 def load(source: str | Path) -> Forecaster:
-    """Load a trained model, ready to forecast. The files may come from a stranger.
+    """Load one weights folder, which may come from a stranger, or a model that needs none.
 
-    Args:
-        source: a run or weights folder, or the name of a model with nothing to learn.
-
-    Returns:
-        The model on the CPU, in evaluation mode.
+    `checkpoint.load` is what users call: it also knows the checkpoints of a run.
 
     Raises:
-        InputError: there is no such run, it is damaged, or the model needs training.
-
-    >>> load("persistence").training
-    False
+        InputError: a file is missing, damaged or beyond the limits, or the model needs training.
     """
     if str(source) in MODELS and not Path(source, CONFIG).exists():
         return _untrained(str(source))

@@ -62,7 +62,7 @@ class Outlet:
         self.shape: tuple[int, ...] = ()
         self.count, self.sent, self.taken = 0, 0, 0
         self.times: list[float] = []  # of frames that the parent does not know of yet
-        self.spoke = 0.0  # never: the first frame is told of at once
+        self.spoke, self.renewed = 0.0, 0.0  # never: the first frame is told of at once
 
     def put(self, picture_HWC: NDArray[np.uint8], seconds: float) -> None:
         """Hand over a frame, once there is a place; fast ones are told of in groups."""
@@ -89,10 +89,12 @@ class Outlet:
     def pulse(self) -> None:
         """Say that work goes on, and get time for more."""
         now = time.monotonic()
+        if now - self.renewed > ALIVE:  # however much there is to show
+            self.renewed = now
+            sandbox.renew_time()
         if now - self.spoke > ALIVE:
             self.flush()
             self.spoke = now
-            sandbox.renew_time()
             self.line.send_bytes(b"A")
             while self.line.poll():
                 self._listen()

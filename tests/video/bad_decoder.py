@@ -31,6 +31,16 @@ def spin(file, selection, pulse):
         pass
 
 
+def work(file, selection, pulse):
+    """Frames all the time, and more CPU for all of them than one may take."""
+    start = time.process_time()
+    while (used := time.process_time()) < start + 3:
+        while time.process_time() < used + 0.02:
+            pass
+        pulse()
+        yield np.zeros((4, 4, 1), np.uint8), used
+
+
 def eat(file, selection, pulse):
     kept = []
     while True:
@@ -93,7 +103,7 @@ def escape(file, selection, pulse):
 
 def main(descriptor, guarded=True):
     global LINE
-    kinds = [crash, abort, hang, spin, eat, lie, babble, flood, stammer, deaf, escape]
+    kinds = [crash, abort, hang, spin, work, eat, lie, babble, flood, stammer, deaf, escape]
     decoder.KINDS.update({kind.__name__: kind for kind in kinds})
     LINE = decoder.Connection(os.dup(descriptor))
     if not guarded:

@@ -77,6 +77,14 @@ def test_what_breaks_the_child_is_an_input_error(bad, monkeypatch, film, deed, s
     assert len(read(film)) == 40
 
 
+def test_the_limit_on_time_is_for_each_frame(bad, monkeypatch, film):
+    limits = "from framecast.video import sandbox; sandbox.SECONDS = 2; "
+    monkeypatch.setattr(worker, "PROGRAM", BAD + limits + "main(int(sys.argv[1]))")
+    pictures = worker.decode("work", film, Selection())
+    first, *_, last = [used for _, used in pictures]
+    assert last - first > 2
+
+
 def test_a_child_that_hangs_is_ended(bad, monkeypatch, film):
     monkeypatch.setattr(worker, "STALL", 0.5)
     pictures = worker.decode("hang", film, Selection())

@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -23,6 +23,7 @@ from framecast.cli.options import (
     Stride,
     console,
     data_settings,
+    given,
     lines_shown,
     only,
     parse_size,
@@ -33,7 +34,9 @@ from framecast.errors import InputError
 
 def forecast(
     run: Run,
-    video: Annotated[Path, typer.Argument(help="A video, an image folder, an array or a grid.")],
+    video: Annotated[
+        Path | None, typer.Argument(help="A video, an image folder, an array or a grid.")
+    ] = None,
     horizon: Annotated[int, typer.Option(help="Frames to forecast, N.")] = 10,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help=".gif, .mp4, .npy, .nc … to write.")
@@ -49,11 +52,59 @@ def forecast(
         str | None,
         typer.Option(help="Which of a grid; index: of pictures, that of their palette."),
     ] = None,
+    live: Annotated[
+        str | None, typer.Option(help="In place of a video: rtsp://…, http(s)://… or /dev/video0.")
+    ] = None,
+    seconds: Annotated[float | None, typer.Option(min=0, help="With --live: end after.")] = None,
+    frames: Annotated[int | None, typer.Option(min=1, help="With --live: end after.")] = None,
 ) -> None:
     """Forecast the frames that follow a video, and say how well that works on this very video.
 
+    With --live, forecast a stream or a camera anew with each frame, until Ctrl-C, and write a film:
+    frames, and beside each of them what was forecast for it HORIZON frames before.
+
     Example: framecast forecast runs/x storm.mp4 --horizon 10 -o storm_forecast.gif
     """
+    files_only = {"past": past, "tile": tile, "variable": variable}
+    _check_either(video, live, files_only, {"seconds": seconds, "frames": frames})
+    shape = parse_size(size)
+    look: dict[str, Any] = {"every": every or 1, "grey": bool(grey)}
+    if live is not None:
+        from framecast.video.live import check_address
+
+        check_address(live)  # before torch is there
+        from framecast.cli.live import follow
+        from framecast.video.selection import Selection
+
+        shape = (shape, shape) if isinstance(shape, int) else shape
+        path = out or Path("live_forecast.mp4")
+        follow(run, live, Selection(size=shape, **look), horizon, path, seconds, frames)
+    elif video is not None:
+        _forecast_video(run, video, horizon, out, shape, look, past, tile, variable)
+
+
+def _check_either(
+    video: Path | None, live: str | None, files: dict[str, Any], streams: dict[str, Any]
+) -> None:
+    """Refuse both sources, neither, and an option of the other one."""
+    if (video is None) == (live is None):
+        raise InputError("forecast", "takes a VIDEO or --live ADDRESS", "give one of them")
+    for name in given(**(streams if live is None else files)):
+        what = f"does nothing {'without' if live is None else 'with'} --live"
+        raise InputError(f"--{name}", what, "leave it out")
+
+
+def _forecast_video(
+    run: str,
+    video: Path,
+    horizon: int,
+    out: Path | None,
+    shape: int | tuple[int, int] | None,
+    look: dict[str, Any],
+    past: int | None,
+    tile: int | None,
+    variable: str | None,
+) -> None:
     from framecast.checkpoint import CONFIG, load, read_config
     from framecast.data.film import open_footage
     from framecast.data.folder import unseen
@@ -67,14 +118,13 @@ def forecast(
     trained_on = read_config(run).get("data", {}) if Path(run, CONFIG).exists() else {}
     crop = trained_on.get("fit") != "squeeze"
     if variable is None:
-        clip = open_footage(video, every or 1, parse_size(size), grey=bool(grey), crop=crop)
+        clip = open_footage(video, size=shape, crop=crop, **look)
     else:
-        shape = parse_size(size)
-        clip = read_variable(video, variable, every=every or 1, size=shape, grey=bool(grey))
+        clip = read_variable(video, variable, size=shape, **look)
     with lines_shown(), enough_memory("the forecast", "give a smaller --tile, --horizon or --size"):
         future = continue_clip(model, clip, horizon, past, tile)
         needed = (past or model.task.past) + horizon
-        known, trained = unseen(trained_on, clip, every or 1, needed)
+        known, trained = unseen(trained_on, clip, look["every"], needed)
         tested = replace(backtest(model, known, horizon, past), trained=trained)
     path = write(future, out or Path(f"{video.stem}_forecast.gif"))
     console.print(

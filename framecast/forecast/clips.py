@@ -76,7 +76,7 @@ def _ahead(model: Forecaster, known: Clip, horizon: int) -> Iterator[Tensor]:
     past_1MCHW = to_tensor(known)
     never_1CHW = past_1MCHW.isnan().all(dim=1)
     for lead, frame_1CHW in enumerate(islice(futures(model, past_1MCHW), horizon), start=1):
-        _check_finite(frame_1CHW, lead)
+        check_finite(frame_1CHW, lead)
         yield frame_1CHW.clamp(0, 1).masked_fill(never_1CHW, torch.nan)
 
 
@@ -106,7 +106,7 @@ def frames_to_read(model: Forecaster, clip: Footage, past: int | None) -> int:
     return reads
 
 
-def _check_finite(frame_1CHW: Tensor, lead: int) -> None:
+def check_finite(frame_1CHW: Tensor, lead: int) -> None:
     """Turned into uint8, a NaN would look like a black pixel."""
     if not torch.isfinite(frame_1CHW).all():
         what = f"forecasts values that are not finite at {counted(lead, 'frame')}"

@@ -3,12 +3,15 @@
 Shapes: T frames, C channels, H height, W width.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
 import av
 import numpy as np
+from av.container import OutputContainer
 from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
@@ -78,24 +81,64 @@ def encode(path: Path, frames_THWC: NDArray[np.uint8], seconds: float, codec: Co
         OSError: the disk is full, or the file cannot be written.
         InputError: the codec cannot store frames of this size.
     """
-    height, width = (side + -side % codec.multiple for side in frames_THWC.shape[1:3])
+    size = frames_THWC.shape[1], frames_THWC.shape[2]
+    with naming_trouble(path, size), av.open(path, "w", format=codec.format) as film:
+        rate = Fraction(1 / seconds).limit_denominator(1001)
+        add = add_track(film, size, rate, codec)
+        for frame_HWC in frames_THWC:
+            add(frame_HWC, None)
+        add(None, None)
+
+
+def add_track(
+    film: OutputContainer,
+    size: tuple[int, int],
+    rate: Fraction,
+    codec: Codec,
+    step: Fraction | None = None,
+) -> Callable[[NDArray[np.uint8] | None, int | None], None]:
+    """Begin the pictures of a film.
+
+    Args:
+        film: open for writing.
+        size: height and width of frames.
+        rate: frames per second, or about as many.
+        codec: one of `CODECS`.
+        step: seconds in which times are counted, for frames that come at any time.
+
+    Returns:
+        Writes a frame_HWC at a time in steps, or None for the next one; without a frame, the end.
+    """
+    height, width = (side + -side % codec.multiple for side in size)
+    stream = film.add_stream(codec.name, rate=rate)
+    assert isinstance(stream, av.VideoStream)
+    stream.width, stream.height, stream.pix_fmt = width, height, codec.pixels
+    stream.options = codec.options
+    if step is not None:
+        stream.codec_context.time_base = step
+    if codec.bt709:
+        context = stream.codec_context
+        context.colorspace = context.color_primaries = context.color_trc = BT709
+        context.color_range = ColorRange.MPEG
+
+    def add(frame_HWC: NDArray[np.uint8] | None, time: int | None) -> None:
+        frame = None if frame_HWC is None else _frame(frame_HWC, height, width, codec)
+        if frame is not None and time is not None:
+            frame.pts, frame.time_base = time, step or 1 / rate
+        film.mux(stream.encode(frame))
+
+    return add
+
+
+@contextmanager
+def naming_trouble(path: Path, size: tuple[int, int]) -> Iterator[None]:
+    """Turn what FFmpeg says of frames of this size into one line; errors of the disk stay."""
     try:
-        with av.open(path, "w", format=codec.format) as film:
-            stream = film.add_stream(codec.name, rate=Fraction(1 / seconds).limit_denominator(1001))
-            assert isinstance(stream, av.VideoStream)
-            stream.width, stream.height, stream.pix_fmt = width, height, codec.pixels
-            stream.options = codec.options
-            if codec.bt709:
-                context = stream.codec_context
-                context.colorspace = context.color_primaries = context.color_trc = BT709
-                context.color_range = ColorRange.MPEG
-            for frame_HWC in frames_THWC:
-                film.mux(stream.encode(_frame(frame_HWC, height, width, codec)))
-            film.mux(stream.encode())
+        yield
     except av.FFmpegError as error:
         if isinstance(error, OSError) and not isinstance(error, ValueError):
             raise
-        what = f"cannot hold frames of {width}×{height} pixels ({_reason(error)})"
+        what = f"cannot hold frames of {size[1]}×{size[0]} pixels ({_reason(error)})"
         raise InputError(path.name, what, "write a folder of pictures, or .npy") from None
 
 

@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framecast.errors import InputError
-from framecast.video import films, pictures, sandbox
+from framecast.video import broadcasts, films, pictures, sandbox
 from framecast.video.limits import MEMORY
 from framecast.video.memory import BYTES, LONGEST, places
 from framecast.video.selection import CutShort, Pictures, Selection
@@ -37,6 +37,7 @@ from framecast.video.selection import CutShort, Pictures, Selection
 Decode = Callable[[BinaryIO, Selection, Callable[[], None]], Pictures]
 KINDS: dict[str, Decode] = {
     "film": films.film,
+    "live": broadcasts.live,
     "animation": pictures.animation,
     "still": pictures.still,
     "moves": pictures.moves,
@@ -131,12 +132,17 @@ def answer(line: Connection, request: dict[str, Any], memory: mmap.mmap, file: B
     line.send_bytes(b"E" + said.encode()[:LONGEST])
 
 
-def main(descriptor: int) -> None:
-    """Serve requests over the socket with this descriptor until the parent is gone."""
+def main(descriptor: int, online: bool = False) -> None:
+    """Serve requests over the socket with this descriptor until the parent is gone.
+
+    Args:
+        descriptor: of the socket.
+        online: keep the network and devices, which a live stream needs.
+    """
     with socket.socket(fileno=descriptor) as end:
         line = Connection(os.dup(descriptor))
         sandbox.load_all()
-        sandbox.lock()
+        sandbox.lock(online)
         line.send_bytes(b"A")
         with suppress(EOFError, ConnectionError):
             while True:

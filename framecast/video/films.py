@@ -75,10 +75,11 @@ def film(file: BinaryIO, selection: Selection, pulse: Pulse) -> Pictures:
         if isinstance(error, InputError):
             raise
         kind = CutShort if count else InputError
-        raise kind("file", f"cannot be decoded ({_reason(error)})", FIX) from None
+        raise kind("file", f"cannot be decoded ({reason(error)})", FIX) from None
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """What FFmpeg says, without the name of what was opened."""
     return str(getattr(error, "strerror", None) or error)
 
 
@@ -128,7 +129,7 @@ def _from_start(file: BinaryIO, pulse: Pulse) -> Iterator[tuple[float, av.VideoF
     with _open(file) as container:
         track = main_track(container)
         rate = _rate(track)
-        for frame in _whole(container.decode(track), pulse):
+        for frame in whole_frames(container.decode(track), pulse):
             yield rate, frame
 
 
@@ -227,7 +228,7 @@ def _walk(
     decoded: Iterator[av.VideoFrame], times: list[int], pulse: Pulse
 ) -> tuple[av.VideoFrame, Iterator[av.VideoFrame]]:
     """Pass over frames, each of which must have its time: the last of these, and the rest."""
-    frames = _whole(decoded, pulse)
+    frames = whole_frames(decoded, pulse)
     frame = next(frames, None)
     if frame is None or frame.pts not in times:
         raise _LostError
@@ -238,7 +239,7 @@ def _walk(
     return frame, frames
 
 
-def _whole(frames: Iterator[av.VideoFrame], pulse: Pulse) -> Iterator[av.VideoFrame]:
+def whole_frames(frames: Iterator[av.VideoFrame], pulse: Pulse) -> Iterator[av.VideoFrame]:
     """Frames within the limits; those that are interlaced get their missing lines."""
     weaver: Weaver | None = None
     for number, frame in enumerate(frames):

@@ -51,11 +51,11 @@ def load_all() -> None:
         codecs.lookup(encoding)
 
 
-def lock() -> None:
+def lock(online: bool = False) -> None:
     """Give up all that decoding does not need; what was open or imported before stays usable.
 
     Limits hold wherever there is Unix. Linux also takes away the very calls for files, sockets and
-    processes, for good; elsewhere they are only not made.
+    processes, for good, unless `online`; elsewhere they are only not made.
     """
     with suppress(OSError, ValueError):  # not every Unix counts address space
         _lower(resource.RLIMIT_AS, _virtual_memory() + MEMORY)
@@ -64,7 +64,7 @@ def lock() -> None:
     _lower(resource.RLIMIT_NOFILE, FILES)
     renew_time()
     machine = os.uname().machine
-    if sys.platform == "linux" and machine in CALLS:
+    if sys.platform == "linux" and machine in CALLS and not online:
         _filter_calls(machine)
 
 

@@ -32,6 +32,7 @@ from framecast.video.memory import BYTES, LONGEST, new_memory, places
 from framecast.video.selection import CutShort, Pictures, Selection
 
 PROGRAM = "import sys; from framecast.video.decoder import main; main(int(sys.argv[1]))"
+ONLINE = PROGRAM.replace("[1])", "[1]), online=True")
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 ALMOST_AT_ONCE = 5.0  # seconds in which a child has to stop
 KEPT = 4  # workers that wait for work
@@ -69,16 +70,19 @@ def decode(kind: str, path: Path, selection: Selection) -> Pictures:
 class Worker:
     """One child process.
 
+    Args:
+        program: what it runs; without it, `PROGRAM`, which can open nothing.
+
     Raises:
         InputError: it cannot be started.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, program: str | None = None) -> None:
         self.owner = os.getpid()
         try:
             self.end, far_end = socket.socketpair()
             with far_end:
-                self.process = _start(far_end)
+                self.process = _start(far_end, program or PROGRAM)
         except OSError as error:
             raise _not_started(str(error)) from None
         # A hostile child must not hold us up in the middle of a message either.
@@ -93,9 +97,16 @@ class Worker:
             self.stop(1)
             raise _not_started(f"it ended with {self.process.returncode}") from None
 
-    def frames(self, kind: str, file: BinaryIO, selection: Selection, where: object) -> Pictures:
-        """As `decode`, for an open file that messages call `where`."""
-        count = 0
+    def frames(
+        self,
+        kind: str,
+        file: BinaryIO,
+        selection: Selection,
+        where: object,
+        stall: float | None = None,
+    ) -> Pictures:
+        """As `decode`, for an open file that messages call `where`; `stall` replaces `STALL`."""
+        count, stall = 0, STALL if stall is None else stall
         try:
             descriptor = new_memory()
         except OSError as error:
@@ -105,14 +116,14 @@ class Worker:
                 asked = {"kind": kind, "selection": asdict(selection)}
                 self.line.send_bytes(json.dumps(asked).encode())
                 socket.send_fds(self.end, [b"F"], [descriptor, file.fileno()])
-                for picture in self._taken(memory):
+                for picture in self._taken(memory, stall):
                     count += 1
                     yield picture
         except _SaidError as error:
             raise (CutShort if error.cut else InputError)(where, error.what, error.fix) from None
         except (EOFError, OSError, struct.error) as error:
             self.stop(0 if isinstance(error, WAITED) else 1)
-            what = self._how_it_ended(error)
+            what = self._how_it_ended(error, stall)
             raise (CutShort if count else InputError)(where, what, FIX) from None
         except GeneratorExit:
             self._quiet()
@@ -123,11 +134,11 @@ class Worker:
         finally:
             os.close(descriptor)
 
-    def _taken(self, memory: mmap.mmap) -> Pictures:
+    def _taken(self, memory: mmap.mmap, stall: float) -> Pictures:
         """Take frames out of the memory, and say so for several at a time."""
         shape, size, count = (0, 0, 0), 0, 0
         taken, owed = 0, 0
-        while (message := self._hear(STALL))[:1] != b"E":
+        while (message := self._hear(stall))[:1] != b"E":
             if message[:1] == b"S":
                 shape = _believed(message[1:])
                 size = math.prod(shape)
@@ -158,10 +169,10 @@ class Worker:
         except (EOFError, OSError):
             self.stop()
 
-    def _how_it_ended(self, error: Exception) -> str:
+    def _how_it_ended(self, error: Exception, stall: float) -> str:
         code = self.process.returncode
         if isinstance(error, WAITED):
-            return f"made no progress for {STALL:g} s"
+            return f"made no progress for {stall:g} s"
         if code == -signal.SIGXCPU:
             return f"took more than {SECONDS} s of CPU for one frame"
         return f"broke the process that decodes (it ended with {code})"
@@ -202,14 +213,14 @@ def _believed(message: bytes) -> tuple[int, int, int]:
     return height, width, channels
 
 
-def _start(far_end: socket.socket) -> "subprocess.Popen[bytes]":
+def _start(far_end: socket.socket, program: str) -> "subprocess.Popen[bytes]":
     if not hasattr(socket, "send_fds"):
         raise OSError("it needs Linux or macOS")
     descriptor = far_end.fileno()
     # Ours first, and not the working folder: who knows what lies there beside the videos.
     modules = [str(Path(__file__).parents[2]), *(place for place in sys.path if place)]
     return subprocess.Popen(
-        [sys.executable, "-P", "-c", PROGRAM, str(descriptor)],
+        [sys.executable, "-P", "-c", program, str(descriptor)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -107,5 +107,5 @@ def main(descriptor, guarded=True):
     decoder.KINDS.update({kind.__name__: kind for kind in kinds})
     LINE = decoder.Connection(os.dup(descriptor))
     if not guarded:
-        sandbox.lock = lambda: None
+        sandbox.lock = lambda online: None
     decoder.main(descriptor)

@@ -1,0 +1,99 @@
+"""A camera behind HTTP on this machine: it sends, stalls, cuts off, refuses, and comes back."""
+
+import time
+from collections import Counter
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event, Thread
+
+import av
+import numpy as np
+
+KINDS = {
+    "mpegts": ("mpeg2video", "yuv420p", "video/mp2t"),
+    "flv": ("flv", "yuv420p", "video/x-flv"),
+    "mpjpeg": ("mjpeg", "yuvj420p", "multipart/x-mixed-replace; boundary=ffmpeg"),
+    "matroska": ("libx264", "yuv420p", "video/x-matroska"),
+}
+
+
+class Camera:
+    """What to do at each connection, and how often each path was asked for.
+
+    Args:
+        *script: (frames, "stall" or "cut") for one connection after the other, or a status, or a
+            place to redirect to; the last one again and again.
+    """
+
+    def __init__(self, *script):
+        self.script, self.asked, self.over = script, Counter(), Event()
+        self.size, self.rate = (32, 32), 20
+        self.stalled = []  # when, by the clock
+
+    def act(self):
+        number = min(self.asked.total() - 1, len(self.script) - 1)
+        return self.script[number]
+
+
+def square_HWC(t, size):
+    picture_HWC = np.zeros((*size, 3), np.uint8)
+    picture_HWC[8:16, t * 2 % 24 : t * 2 % 24 + 8] = 255
+    return picture_HWC
+
+
+class Handler(BaseHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        camera = self.server.camera
+        camera.asked[self.path] += 1
+        act = camera.act()
+        if isinstance(act, tuple):
+            self.send_stream(camera, *act)
+            return
+        self.send_response(302 if isinstance(act, str) else act)
+        if isinstance(act, str):
+            self.send_header("Location", act)
+        self.end_headers()
+
+    def send_stream(self, camera, count, end):
+        kind = self.path.split("?")[0].strip("/")
+        codec, pixels, mime = KINDS[kind]
+        self.send_response(200)
+        self.send_header("Content-Type", mime)
+        self.end_headers()
+        try:
+            with av.open(self.wfile, "w", format=kind, options={"flush_packets": "1"}) as film:
+                track = film.add_stream(codec, rate=camera.rate)
+                track.height, track.width = camera.size
+                track.pix_fmt = pixels
+                track.options = (
+                    {"g": "5", "tune": "zerolatency"} if codec == "libx264" else {"g": "5"}
+                )
+                for t in range(count):
+                    frame = av.VideoFrame.from_ndarray(square_HWC(t, camera.size))
+                    film.mux(track.encode(frame))
+                    if camera.over.wait(1 / camera.rate):
+                        break
+                if end == "stall":
+                    camera.stalled.append(time.monotonic())
+                    camera.over.wait(60)
+        except (OSError, av.FFmpegError):  # who listened is gone
+            pass
+
+
+@contextmanager
+def serving(camera):
+    """The address of the camera, while it is there."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.camera, server.daemon_threads = camera, True
+        server.block_on_close = False
+        thread = Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            camera.over.set()
+            server.shutdown()
+            thread.join()

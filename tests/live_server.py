@@ -15,14 +15,15 @@ KINDS = {
     "mpjpeg": ("mjpeg", "yuvj420p", "multipart/x-mixed-replace; boundary=ffmpeg"),
     "matroska": ("libx264", "yuv420p", "video/x-matroska"),
 }
+AT_ONCE = {"matroska": {"cluster_time_limit": "100", "flush_packets": "1"}}
 
 
 class Camera:
     """What to do at each connection, and how often each path was asked for.
 
     Args:
-        *script: (frames, "stall" or "cut") for one connection after the other, or a status, or a
-            place to redirect to; the last one again and again.
+        *script: for one connection after the other (frames, "stall" or "cut"), a status, a place to
+            redirect to, or bytes to send; the last one again and again.
     """
 
     def __init__(self, *script):
@@ -52,10 +53,12 @@ class Handler(BaseHTTPRequestHandler):
         if isinstance(act, tuple):
             self.send_stream(camera, *act)
             return
-        self.send_response(302 if isinstance(act, str) else act)
+        self.send_response(act if isinstance(act, int) else 302 if isinstance(act, str) else 200)
         if isinstance(act, str):
             self.send_header("Location", act)
         self.end_headers()
+        if isinstance(act, bytes):
+            self.wfile.write(act)
 
     def send_stream(self, camera, count, end):
         kind = self.path.split("?")[0].strip("/")
@@ -64,7 +67,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", mime)
         self.end_headers()
         try:
-            with av.open(self.wfile, "w", format=kind, options={"flush_packets": "1"}) as film:
+            with av.open(self.wfile, "w", format=kind, options=AT_ONCE.get(kind, {})) as film:
                 track = film.add_stream(codec, rate=camera.rate)
                 track.height, track.width = camera.size
                 track.pix_fmt = pixels

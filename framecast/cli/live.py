@@ -100,7 +100,7 @@ def follow(
             for arrival, forecast_HWC in follower(live(status)):
                 right_HWC = forecast_HWC if forecast_HWC is not None else arrival.frame_HWC * 0
                 both_HWC = np.concatenate([arrival.frame_HWC, right_HWC], axis=1)
-                recording.add(both_HWC, arrival.seconds - status.start)
+                recording.add(both_HWC, arrival.seconds)
             counts = live.frames.counts
             line.update(Text(status.say(counts, time.monotonic())), refresh=True)
     if not console.is_terminal:

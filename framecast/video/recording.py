@@ -21,9 +21,10 @@ from framecast.video.containers import CODECS, add_track, naming_trouble
 SUFFIXES = (".mp4", ".webm")
 STEP = Fraction(1, 1000)  # seconds in which times are counted: frames come when they come
 USUAL = Fraction(25)  # frames per second, from which a codec guesses how players must be built
-KEY_FRAMES = "50"  # frames between two of them
-# In pieces of their own, each with its table: one table of all frames would have to be kept.
-PIECES = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+# Frames between two key frames; and none that waits for one that is shown later.
+PLAIN = {"g": "50", "bf": "0"}
+# An mp4 in pieces, each with its own table: one table of all frames would have to be kept.
+PIECES = {"flush_packets": "1", "movflags": "frag_keyframe+empty_moov+default_base_moof"}
 
 
 class Recording:
@@ -44,8 +45,9 @@ class Recording:
         self.path = path
         self.codec = CODECS[path.suffix.lower()]
         self.temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-        self.size, self.last = (0, 0), -1
+        self.size, self.start, self.last = (0, 0), 0.0, -1
         self._film: OutputContainer | None = None
+        self._broken = False
         self._add: Callable[[NDArray[np.uint8] | None, int | None], None]
 
     def add(self, frame_HWC: NDArray[np.uint8], seconds: float) -> None:
@@ -53,40 +55,37 @@ class Recording:
 
         Args:
             frame_HWC: one or three channels.
-            seconds: when it is shown, after the one before.
+            seconds: when it came, by any clock; the film begins with the first frame.
 
         Raises:
             InputError: the disk is full, or the codec cannot store frames of this size.
         """
         if self._film is None:
-            self.size = frame_HWC.shape[0], frame_HWC.shape[1]
+            self.size, self.start = (frame_HWC.shape[0], frame_HWC.shape[1]), seconds
         with self._trouble():
             if self._film is None:
                 self._begin()
-            self.last = max(round(seconds / STEP), self.last + 1)
+            self.last = max(round((seconds - self.start) / STEP), self.last + 1)
             self._add(frame_HWC, self.last)
 
     def _begin(self) -> None:
-        options = PIECES if self.codec.format == "mp4" else {}
-        self._film = av.open(self.temporary, "w", format=self.codec.format, options=options)
-        often = self.codec._replace(options={**self.codec.options, "g": KEY_FRAMES})
-        self._add = add_track(self._film, self.size, USUAL, often, STEP)
+        self._film = av.open(self.temporary, "w", format=self.codec.format, options=PIECES)
+        plain = self.codec._replace(options={**self.codec.options, **PLAIN})
+        self._add = add_track(self._film, self.size, USUAL, plain, STEP)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._film is None:
             return
         try:
-            with self._trouble():
-                self._add(None, None)
-                self._film.close()
-        except InputError:
-            if kind is None:  # else it is what went wrong before
-                raise
+            if not self._broken:
+                with self._trouble():
+                    self._add(None, None)
+                    self._film.close()
         finally:
-            with suppress(av.FFmpegError):
+            with suppress(av.FFmpegError, OSError):
                 self._film.close()
             if self.last >= 0:
                 self.temporary.replace(self.path)
@@ -95,10 +94,12 @@ class Recording:
 
     @contextmanager
     def _trouble(self) -> Iterator[None]:
-        """Any trouble in one line."""
+        """Any trouble in one line; FFmpeg would crash if it were asked for more after it."""
+        broken, self._broken = self._broken, True
         try:
             with naming_trouble(self.path, self.size):
                 yield
+            self._broken = broken
         except OSError as error:
             what = f"cannot be written to its end ({error.strerror or error})"
             raise InputError(self.path, what, "choose another folder, or make room") from None

@@ -3,13 +3,17 @@
 import random
 import threading
 import time
+from contextlib import suppress
 
+import av
 import numpy as np
 import pytest
 
+from framecast.clip import Clip
 from framecast.errors import InputError
 from framecast.video.live import QUEUE, STALL, Live, Newest, Receiver, check_address, receive
 from framecast.video.selection import CutShort, Selection
+from framecast.video.write import write
 from tests.live_server import KINDS, Camera, serving
 from tests.rtsp_server import rtsp_serving
 
@@ -172,21 +176,35 @@ def test_a_real_stall_is_noticed_and_the_stream_comes_back(promise):
 
 
 def test_no_connection_is_told_and_tried_again():
-    with serving(Camera(503)) as base:
-        camera_path = f"{base}/mpegts"
-        arrivals, counts = frames_of(camera_path, 1, seconds=4)
-    assert arrivals == []
-    assert "5XX" in counts.trouble
-
-
-def test_a_redirect_leads_to_no_file(tmp_path):
-    film = tmp_path / "film.mkv"
-    film.write_bytes(b"\x1aE\xdf\xa3")
-    camera = Camera(f"file://{film}")
+    camera = Camera(503)
     with serving(camera) as base:
         arrivals, counts = frames_of(f"{base}/mpegts", 1, seconds=3)
     assert arrivals == []
+    assert "5XX" in counts.trouble
+    assert camera.asked.total() == 2
+
+
+def test_a_redirect_leads_to_streams_and_to_no_file(tmp_path):
+    film = write(Clip(np.zeros((5, 16, 16, 3), np.uint8)), tmp_path / "film.webm")
+    with serving(Camera(f"file://{film}")) as base:
+        arrivals, counts = frames_of(f"{base}/matroska", 1, seconds=2)
+    assert arrivals == []
     assert counts.trouble
+    with serving(Camera("/mpjpeg", (200, "cut"))) as base:
+        assert len(frames_of(f"{base}/matroska", 1)[0]) == 1
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_a_play_list_in_disguise_is_not_followed(guarded):
+    camera = Camera(b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nother.ts\n#EXT-X-ENDLIST\n")
+    with serving(camera) as base:
+        if guarded:
+            frames_of(f"{base}/mpegts", 1, seconds=2)
+        else:
+            with suppress(av.FFmpegError):
+                av.open(f"{base}/mpegts", timeout=2)
+        assert camera.asked["/mpegts"]
+        assert bool(camera.asked["/other.ts"]) != guarded
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import av
 import numpy as np
 from av.container import OutputContainer
-from av.video.reformatter import ColorRange, Colorspace
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from numpy.typing import NDArray
 
 from framecast.errors import InputError
@@ -121,8 +121,10 @@ def add_track(
         context.colorspace = context.color_primaries = context.color_trc = BT709
         context.color_range = ColorRange.MPEG
 
+    scaler = VideoReformatter()  # kept: to make one takes longer than a small frame
+
     def add(frame_HWC: NDArray[np.uint8] | None, time: int | None) -> None:
-        frame = None if frame_HWC is None else _frame(frame_HWC, height, width, codec)
+        frame = None if frame_HWC is None else _frame(frame_HWC, height, width, codec, scaler)
         if frame is not None and time is not None:
             frame.pts, frame.time_base = time, step or 1 / rate
         film.mux(stream.encode(frame))
@@ -142,7 +144,9 @@ def naming_trouble(path: Path, size: tuple[int, int]) -> Iterator[None]:
         raise InputError(path.name, what, "write a folder of pictures, or .npy") from None
 
 
-def _frame(frame_HWC: NDArray[np.uint8], height: int, width: int, codec: Codec) -> av.VideoFrame:
+def _frame(
+    frame_HWC: NDArray[np.uint8], height: int, width: int, codec: Codec, scaler: VideoReformatter
+) -> av.VideoFrame:
     """A frame in the pixel format of the codec, padded to its size."""
     missing = height - frame_HWC.shape[0], width - frame_HWC.shape[1]
     padded_HWC = np.pad(frame_HWC, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")
@@ -150,4 +154,4 @@ def _frame(frame_HWC: NDArray[np.uint8], height: int, width: int, codec: Codec) 
     colour_HWC = np.ascontiguousarray(np.broadcast_to(padded_HWC, (height, width, 3)))
     frame = av.VideoFrame.from_ndarray(colour_HWC, format="rgb24")
     colours = Colorspace.ITU709 if codec.bt709 else None
-    return frame.reformat(format=codec.pixels, dst_colorspace=colours)
+    return scaler.reformat(frame, format=codec.pixels, dst_colorspace=colours)

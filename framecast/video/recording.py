@@ -24,7 +24,7 @@ USUAL = Fraction(25)  # frames per second, from which a codec guesses how player
 # Frames between two key frames; and none that waits for one that is shown later.
 PLAIN = {"g": "50", "bf": "0"}
 # An mp4 in pieces, each with its own table: one table of all frames would have to be kept.
-PIECES = {"flush_packets": "1", "movflags": "frag_keyframe+empty_moov+default_base_moof"}
+PIECES = {"mp4": {"movflags": "frag_keyframe+empty_moov+default_base_moof"}}
 
 
 class Recording:
@@ -65,11 +65,14 @@ class Recording:
         with self._trouble():
             if self._film is None:
                 self._begin()
-            self.last = max(round((seconds - self.start) / STEP), self.last + 1)
-            self._add(frame_HWC, self.last)
+            step = max(round((seconds - self.start) / STEP), self.last + 1)
+            self._add(frame_HWC, step)
+            self.last = step
 
     def _begin(self) -> None:
-        self._film = av.open(self.temporary, "w", format=self.codec.format, options=PIECES)
+        kind = self.codec.format
+        options = {"flush_packets": "1", **PIECES.get(kind, {})}
+        self._film = av.open(self.temporary, "w", format=kind, options=options)
         plain = self.codec._replace(options={**self.codec.options, **PLAIN})
         self._add = add_track(self._film, self.size, USUAL, plain, STEP)
 

@@ -1,7 +1,7 @@
 """Forecasts are shown beside the frame that they were made for, and scored against it."""
 
-import gc
-import tracemalloc
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -12,9 +12,9 @@ from framecast.forecast.live import Follower
 from framecast.forecast.streaming import stream
 from framecast.models import build_model
 from framecast.models.forecaster import Task
-from framecast.video.live import Arrival, Newest
-from framecast.video.recording import Recording
+from framecast.video.live import Arrival
 
+WARM = 2000  # frames until a process has what it needs
 TINY = {"hidden": (4,), "kernel": 3}
 
 
@@ -79,29 +79,36 @@ def test_values_that_are_not_finite_are_an_input_error(noise_THWC):
 
 
 def growth(count, path, leak=0):
-    """Bytes that Python and NumPy hold more after `count` frames than after the first of them."""
-    kept, queue, follower = [], Newest(), Follower(build_model("persistence"), 10)
-    frame_HWC = np.zeros((16, 16, 1), np.uint8)
+    """Bytes that a process grows by over `count` frames, queue, forecast and film included."""
+    code = f"""
+import resource, sys
+from pathlib import Path
+import numpy as np
+import torch
+from framecast.forecast.live import Follower
+from framecast.models import build_model
+from framecast.video.live import Newest
+from framecast.video.recording import Recording
 
-    def incoming():
-        for number in range(count):
-            queue.put(frame_HWC + np.uint8(number % 200))
-            if number % 3:
-                queue.put(frame_HWC)
-            yield queue.take(0)
+torch.set_num_threads(1)
+kept, queue, frame_HWC = [], Newest(), np.zeros((16, 16, 1), np.uint8)
 
-    tracemalloc.start()
-    try:
-        with Recording(path) as film:
-            for number, (arrival, _) in enumerate(follower(incoming())):
-                film.add(arrival.frame_HWC, number / 10)
-                kept.append(bytes(max(0, leak - 41)))  # with its head and its place in the list
-                if not leak:
-                    kept.clear()
-                if number == 200:
-                    gc.collect()
-                    before = tracemalloc.get_traced_memory()[0]
-            gc.collect()
-            return tracemalloc.get_traced_memory()[0] - before
-    finally:
-        tracemalloc.stop()
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+def incoming():
+    for number in range({count + WARM}):
+        for shade in range(1 + number % 3):  # one or two are dropped
+            queue.put(frame_HWC + np.uint8((number + shade) % 200))
+        yield queue.take(0)
+        queue.take(0)
+
+with Recording(Path({str(path)!r})) as film:
+    for number, (arrival, _) in enumerate(Follower(build_model("persistence"), 10)(incoming())):
+        film.add(arrival.frame_HWC, number / 10)
+        kept += [bytes({leak})] if {leak} else []
+        if number == {WARM}:
+            before = resident()
+    print(resident() - before)
+"""
+    return int(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)

@@ -29,6 +29,7 @@ class Camera:
     def __init__(self, *script):
         self.script, self.asked, self.over = script, Counter(), Event()
         self.size, self.rate = (32, 32), 20
+        self.late = 0  # packets that are not sent at first
         self.stalled = []  # when, by the clock
 
     def act(self):
@@ -56,6 +57,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(act if isinstance(act, int) else 302 if isinstance(act, str) else 200)
         if isinstance(act, str):
             self.send_header("Location", act)
+        if isinstance(act, bytes):
+            self.send_header("Content-Type", "application/vnd.apple.mpegurl")
         self.end_headers()
         if isinstance(act, bytes):
             self.wfile.write(act)
@@ -76,7 +79,8 @@ class Handler(BaseHTTPRequestHandler):
                 )
                 for t in range(count):
                     frame = av.VideoFrame.from_ndarray(square_HWC(t, camera.size))
-                    film.mux(track.encode(frame))
+                    packets = track.encode(frame)
+                    film.mux(packets if t >= camera.late else [])
                     if camera.over.wait(1 / camera.rate):
                         break
                 if end == "stall":

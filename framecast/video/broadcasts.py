@@ -26,18 +26,17 @@ OPTIONS = {
     "format_whitelist": FORMATS,
     "rtsp_transport": "tcp",  # over udp, lost packets would look like broken pictures
     "analyzeduration": "1000000",  # microseconds: a first frame within the time of a stall
-    "fflags": "nobuffer",
 }
 CAMERA, CAMERA_OPTIONS = "video4linux2", {"codec_whitelist": CODECS}
-KEY_FRAME = 20.0  # seconds in which packets are a sign of life before the first frame
+KEY_FRAME = 20.0  # seconds that the first key frame is waited for
 FIX = "check that the address plays, and what it sends"
 
 
 def live(file: BinaryIO, selection: Selection, pulse: Pulse) -> Pictures:
     """Yield the frames of a stream as they come, upright, until it ends.
 
-    Damaged packets are passed over. A stream that was entered between two key frames shows nothing
-    until the next one, which may be a stall's time away; its packets count as progress for a while.
+    Damaged packets are passed over. A stream that was entered between two key frames is shown from
+    the next one, which may be more than a stall away: until then, packets count as progress.
     The camera (v4l2) was never tried for want of one.
 
     Args:
@@ -76,14 +75,19 @@ def _connect(address: str) -> InputContainer:
 
 def _decoded(container: InputContainer, pulse: Pulse) -> Iterator[av.VideoFrame]:
     track = main_track(container)
-    begun, patience = False, time.monotonic() + KEY_FRAME
+    entered, shown, patience = False, False, time.monotonic() + KEY_FRAME
     for packet in container.demux(track):
-        if not begun and time.monotonic() < patience:
+        waits = time.monotonic() < patience
+        if waits and not shown:
             pulse()
+        # Some decoders show black, or noise, for frames that build upon one that never came.
+        entered = entered or packet.is_keyframe or not waits
+        if not entered:
+            continue
         try:
             frames = track.decode(packet)
         except av.InvalidDataError:
             continue
         for frame in frames:
-            begun = True
+            shown = True
             yield frame

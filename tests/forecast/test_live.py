@@ -112,3 +112,14 @@ with Recording(Path({str(path)!r})) as film:
     print(resident() - before)
 """
     return int(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(sys.platform != "linux", reason="counts in /proc")
+def test_memory_stays_flat(promise, tmp_path):
+    frames, path = 40_000, tmp_path / "film.mp4"
+    most = 10_000_000 * frames / 864_000  # the share of a day at ten frames a second
+    leaked = growth(frames, path, leak=100)
+    control = (f"a leak of 100 bytes a frame, over {frames:,} frames", int(leaked > most), 1)
+    promise("E2", trials=1, failures=int(growth(frames, path) > most), control=control)

@@ -123,9 +123,11 @@ def frames_of(address, count, seconds=20.0, **selection):
         return arrivals, live.frames.counts
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_stream_over_http_shows_what_the_camera_sees(kind):
-    with serving(Camera((200, "cut"))) as base:
+@pytest.mark.parametrize(("kind", "late"), [*((kind, 0) for kind in KINDS), ("flv", 3)])
+def test_a_stream_over_http_shows_what_the_camera_sees(kind, late):
+    camera = Camera((200, "cut"))
+    camera.late = late  # and then begins between two key frames
+    with serving(camera) as base:
         arrivals, counts = frames_of(f"{base}/{kind}", 5, size=(16, 16), every=2)
     assert len(arrivals) == 5
     for arrival in arrivals:

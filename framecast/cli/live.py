@@ -1,14 +1,9 @@
 """`framecast forecast --live`: a line that counts, and a film of frames beside their forecasts."""
 
-import signal
-import threading
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.live import Live as Line
@@ -19,6 +14,7 @@ from framecast.cli.options import console
 from framecast.errors import InputError
 from framecast.forecast.inference import check_horizon
 from framecast.forecast.live import Errors, Follower
+from framecast.train.signals import Requests, requests
 from framecast.video.live import Counts, Live
 from framecast.video.recording import Recording
 from framecast.video.selection import Selection
@@ -34,16 +30,17 @@ class Status:
     Args:
         line: on the terminal.
         follower: has the scores.
+        noted: whether Ctrl-C or a request to end came.
         seconds: to run; None for ever.
         frames: to use; None for ever.
     """
 
     line: Line
     follower: Follower
+    noted: Requests
     seconds: float | None
     frames: int | None
     start: float = field(default_factory=time.monotonic)
-    stopped: threading.Event = field(default_factory=threading.Event)
     marks: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=WINDOW))
 
     def __call__(self, counts: Counts) -> bool:
@@ -54,7 +51,7 @@ class Status:
             self.line.update(Text(self.say(counts, now)), refresh=True)
         late = self.seconds is not None and now - self.start >= self.seconds
         enough = self.frames is not None and counts.used >= self.frames
-        return late or enough or self.stopped.is_set()
+        return late or enough or self.noted.signal > 0
 
     def say(self, counts: Counts, now: float) -> str:
         """One line."""
@@ -94,9 +91,9 @@ def follow(
     check_horizon(horizon)
     live, recording = Live(address, selection), Recording(out)
     follower = Follower(load(run), horizon, live.receiver.shown)
-    with Line(console=console, auto_refresh=False) as line, recording:
-        status = Status(line, follower, seconds, frames)
-        with interrupts(status.stopped), live:
+    with requests() as noted, Line(console=console, auto_refresh=False) as line, recording:
+        status = Status(line, follower, noted, seconds, frames)
+        with live:
             for arrival, forecast_HWC in follower(live(status)):
                 right_HWC = forecast_HWC if forecast_HWC is not None else arrival.frame_HWC * 0
                 both_HWC = np.concatenate([arrival.frame_HWC, right_HWC], axis=1)
@@ -105,28 +102,10 @@ def follow(
             line.update(Text(status.say(counts, time.monotonic())), refresh=True)
     if not console.is_terminal:
         console.print()  # rich leaves the last line open there
-    if counts.came == 0:
-        why = counts.trouble or "nothing came in time"
-        raise InputError(live.receiver.shown, f"gave no frame ({why})", "check that it plays")
+    if recording.last < 0:
+        what = "gave too few frames for a forecast" if counts.came else "gave no frame"
+        why = f" ({counts.trouble})" if counts.trouble else ""
+        raise InputError(live.receiver.shown, what + why, "check that it plays, or wait longer")
     console.print(
         f"[green]{out}[/green]: frames, and beside each what was forecast for it", soft_wrap=True
     )
-
-
-@contextmanager
-def interrupts(stopped: threading.Event) -> Iterator[None]:
-    """The first Ctrl-C, or request to end, sets `stopped`; the second one is as ever."""
-    before: dict[int, Any] = {}
-
-    def stop(number: int, _: object) -> None:
-        stopped.set()
-        signal.signal(number, before[number])
-
-    number: int
-    for number in (signal.SIGINT, signal.SIGTERM):
-        before[number] = signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -29,6 +29,7 @@ OPTIONS = {
 }
 CAMERA, CAMERA_OPTIONS = "video4linux2", {"codec_whitelist": CODECS}
 KEY_FRAME = 20.0  # seconds that the first key frame is waited for
+ORPHAN = 20.0  # seconds of silence after which it ends when nobody ends it: its parent is gone
 FIX = "check that the address plays, and what it sends"
 
 
@@ -69,8 +70,8 @@ def live(file: BinaryIO, selection: Selection, pulse: Pulse) -> Pictures:
 
 def _connect(address: str) -> InputContainer:
     if address.startswith("/dev/"):
-        return av.open(address, "r", format=CAMERA, options=CAMERA_OPTIONS)
-    return av.open(address, "r", options=OPTIONS, metadata_errors="replace")
+        return av.open(address, "r", format=CAMERA, options=CAMERA_OPTIONS, timeout=ORPHAN)
+    return av.open(address, "r", options=OPTIONS, metadata_errors="replace", timeout=ORPHAN)
 
 
 def _decoded(container: InputContainer, pulse: Pulse) -> Iterator[av.VideoFrame]:

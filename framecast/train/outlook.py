@@ -54,7 +54,8 @@ class Estimate:
     def say(self) -> str:
         """One line."""
         seconds = self.seconds * self.updates
-        spent = f"{seconds / 60:.0f} min" if seconds >= 120 else f"{max(seconds, 0.1):.{seconds < 10:d}f} s"
+        short = f"{max(seconds, 0.1):.{seconds < 10:d}f} s"
+        spent = f"{seconds / 60:.0f} min" if seconds >= 120 else short
         spent = "?" if np.isnan(seconds) else spent
         epoch = f"epoch of {counted(self.updates, 'update')}"
         return f"about {said(self.memory)} of memory, {spent} per {epoch}"

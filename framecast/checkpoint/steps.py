@@ -112,12 +112,16 @@ def _manifest(folder: Path) -> dict[str, Any] | None:
     try:
         with open_file(folder / MANIFEST) as file:
             manifest = strict_json.loads(file.read(LIMIT))
-        names = {*manifest} <= NAMES
-        sealed = all({*seal} == {"sha256", "bytes"} for seal in manifest.values())
-        sizes = all(type(seal["bytes"]) is int and seal["bytes"] >= 0 for seal in manifest.values())
+        sealed = {*manifest} <= NAMES and all(map(_is_seal, manifest.values()))
     except (OSError, ValueError, TypeError, AttributeError):
         return None
-    return manifest if manifest and names and sealed and sizes else None
+    return manifest if manifest and sealed else None
+
+
+def _is_seal(value: Any) -> bool:
+    if not isinstance(value, dict) or {*value} != {"sha256", "bytes"}:
+        return False
+    return type(value["bytes"]) is int and value["bytes"] >= 0
 
 
 def best_of(run: Path) -> int | None:

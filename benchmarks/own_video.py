@@ -8,7 +8,7 @@ import argparse
 import csv
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +133,7 @@ def main() -> None:
     torch.manual_seed(0)
     found: list[Row] = []
     for case in CASES:
-        scores = measure(case, typed.data, typed.runs)
+        scores = replace(measure(case, typed.data, typed.runs), model=f"conv_lstm, {case.name}")
         found += rows(case, scores)
         drawn = draw_scores(scores, typed.runs / f"{case.name}_pictures")
         skill = next(path for path in drawn if path.name == "skill.png")

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from framecast.checkpoint import CONFIG, load, read_config
-from framecast.data import locate, open_data
+from framecast.data import DATASETS, locate, open_data
 from framecast.data.scaling import adopt
 from framecast.data.windows import Windows, pick
 from framecast.errors import InputError
@@ -230,6 +230,8 @@ def evaluate_run(
     if trained_on.pop("name", None) == name:
         known = trained_on | known | implied
     if split == "all":
+        _check_kept_apart(name, source, trained_on)
+        known.pop("first", None)
         typed["parts"], split = 1, "test"
     data = open_data(source, known | typed)
     if typed.keys().isdisjoint({"range", "transform"}):
@@ -240,6 +242,17 @@ def evaluate_run(
         model, windows, baselines=baselines, limit=limit, past=past, progress=progress
     )
     return replace(scores, model=str(run), data=source)
+
+
+def _check_kept_apart(name: str, source: str, trained_on: Mapping[str, Any]) -> None:
+    """Refuse to score all of what is no clip of the user's, or what the run was trained on."""
+    if "parts" not in DATASETS[name].Config.model_fields:
+        fix = "leave it out: the test part has sequences of its own"
+        raise InputError("--split all", f"is for your own clips, not for {name}", fix)
+    root = Path(trained_on.get("root") or "").expanduser().resolve()
+    if trained_on.get("root") and Path(source).expanduser().resolve().is_relative_to(root):
+        what = f"would score what the run was trained on, {root}"
+        raise InputError("--split all", what, "give clips that were kept from training")
 
 
 def mean_frame(train: Windows, past: int) -> Forecaster:

@@ -336,3 +336,22 @@ def test_resamples_are_draws_with_replacement(monkeypatch):
     torch.testing.assert_close(weight_RS * 7, (weight_RS * 7).round())
     assert weight_RS.mean(0).tolist() == pytest.approx([1 / 7] * 7, rel=0.1)
     assert not any(torch.equal(one, other) for one, other in pairwise(blocks[:3]))
+
+
+def test_only_clips_kept_from_training_are_scored_whole(tmp_path):
+    with pytest.raises(InputError, match="is for your own clips, not for moving_digits"):
+        evaluate_run("persistence", "moving_digits", split="all")
+    path = tmp_path / "clips.npy"
+    np.save(path, np.random.default_rng(0).random((12, 9, 16, 16), dtype=np.float32))
+    data = {"name": "array", "root": str(path), "past": 2, "future": 3, "first": 8}
+    run = checkpoint.save(
+        build_model("conv_lstm", {"hidden": [4]}, Task(1, 16, 16, 2, 3)),
+        tmp_path / "run",
+        {"data": data},
+    )
+    with pytest.raises(InputError, match="would score what the run was trained on"):
+        evaluate_run(run, str(path), split="all")
+    other = path.rename(tmp_path / "others.npy")
+    assert evaluate_run(run, str(other), split="all").sequences == 12 * 5
+    with pytest.raises(InputError, match=r"data\.parts is 2 beside data\.first"):
+        evaluate_run(run, str(other), {"parts": 2})

@@ -106,8 +106,10 @@ def _forecast_video(
     variable: str | None,
 ) -> None:
     from framecast.checkpoint import CONFIG, load, read_config
+    from framecast.clip import Clip
     from framecast.data.film import open_footage
     from framecast.data.folder import unseen
+    from framecast.data.taxibj import is_layout, without_outages
     from framecast.forecast import backtest
     from framecast.forecast import forecast as continue_clip
     from framecast.memory import enough_memory
@@ -119,6 +121,8 @@ def _forecast_video(
     crop = trained_on.get("fit") != "squeeze"
     if variable is None:
         clip = open_footage(video, size=shape, crop=crop, **look)
+        if isinstance(clip, Clip) and is_layout(video):
+            clip, _ = without_outages(clip)
     else:
         clip = read_variable(video, variable, size=shape, **look)
     with lines_shown(), enough_memory("the forecast", "give a smaller --tile, --horizon or --size"):

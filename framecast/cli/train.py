@@ -94,7 +94,8 @@ def train(
         else:
             run(source, out, model=model, recipe=recipe, **watch)
     console.print(f"[green]{out}[/green]: best validation MSE {_best(out):.2f}", soft_wrap=True)
-    console.print(f"Next: framecast evaluate {out} {source or 'DATA'}", soft_wrap=True)
+    said = " --split validation" if str(typed["data"].get("parts")) == "2" else ""
+    console.print(f"Next: framecast evaluate {out} {source or 'DATA'}{said}", soft_wrap=True)
 
 
 def _best(run: Path) -> float:

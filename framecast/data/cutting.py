@@ -134,7 +134,8 @@ class ClipWindows:
                 blocks.append(index)
                 sizes.append(0)
                 continue
-            chunk = (clip.start + (index - before) * self.stride) // clip.reel.chunk
+            first = clip.reel.shown_T[clip.start + (index - before) * self.stride]
+            chunk = first // clip.reel.chunk
             parts = np.split(index, np.flatnonzero(np.diff(chunk)) + 1)
             blocks += parts
             sizes += [clip.reel.chunk_bytes] * len(parts)
@@ -233,6 +234,8 @@ def split_first(first: int, clips: Sequence[Footage], config: ClipsConfig) -> Sp
         InputError: there are no clips beyond the first, or they are shorter than a window.
     """
     window = config.past + config.future
+    if config.parts != 3:
+        raise InputError("data.parts", f"is {config.parts} beside data.first", "set one of them")
     if len(clips) <= first:
         what = f"has {len(clips)} sequences, data.first={first} leaves none to test on"
         raise InputError(config.root, what, f"--set data.first={max(2, len(clips) * 4 // 5)}")

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framecast.clip import Clip, Scaling
+from framecast.data.archives import is_archive
 from framecast.errors import InputError
 from framecast.video.images import decode_stills, stills
 from framecast.video.pace import steady
@@ -98,7 +99,7 @@ class Reel:
     """One file, decoded chunk by chunk.
 
     Each chunk ends with the frames that a window needs which starts at its last place, so that no
-    window lies in two.
+    window lies in two, but for those that pass over stored frames.
 
     Args:
         path: a film, an animation, an array of uint8, or a folder of pictures.
@@ -169,7 +170,8 @@ class Reel:
             return np.empty((0, *self.look.size, self.channels), np.uint8)
         first, last = int(shown_T[0]), int(shown_T[-1]) + 1
         stored_THWC = self._load(first, last)
-        return stored_THWC if last - first == len(shown_T) else stored_THWC[shown_T - first]
+        all_in_turn = bool((np.diff(shown_T) == 1).all())
+        return stored_THWC if all_in_turn else stored_THWC[shown_T - first]
 
     def _load(self, start: int, stop: int) -> NDArray[np.uint8]:
         """The same of stored frames."""
@@ -319,6 +321,8 @@ def open_footage(
     """
     if family(path) == "grid":  # squeezed, as in training: its coordinates go with all of it
         return read(path, every=every, size=size, grey=grey)
+    if is_archive(path):
+        raise InputError(path, "is an archive of clips", "give one of its clips")
     head = read(path, stop=1, grey=grey)
     pair = (size, size) if isinstance(size, int) else size
     look = Look.of(head.size, pair or head.size, every, grey, crop)

@@ -181,7 +181,11 @@ def open_clip(
     head = read(path, stop=1)
     window = config.past + config.future
     look = Look.of(
-        head.size, size or head.size, config.every, config.grey, crop=config.fit == "crop"
+        head.size,
+        size or head.size,
+        config.every,
+        config.grey,
+        crop=config.fit == "crop" and family(path) != "grid",  # a grid is forecast whole
     )
     if family(path) not in ("array", "grid") and head.frames_THWC.dtype == np.uint8:
         return Film.of(Reel(path, look, window, cache)), look.lost
@@ -201,10 +205,12 @@ def unseen(
         needed: frames that have to be left.
     """
     root, path = Path(settings.get("root", "")).expanduser().resolve(), Path(clip.source).resolve()
-    if settings.get("name") not in ("folder", "array") or not path.exists():
+    if "root" not in settings or settings.get("name") == "moving_digits" or not path.exists():
         return clip, ""
     if root != path:
         return clip, "perhaps trained on" if path.is_relative_to(root) else ""
+    if settings["name"] in ("grid", "taxibj"):  # what is left of it here is after its last gap
+        return clip, "most of them trained on"
     past, future, then = (settings[key] for key in ("past", "future", "every"))
     frames = len(clip) * every // then
     parts = settings.get("parts", 3)
@@ -223,8 +229,20 @@ def _cache(config: FolderConfig) -> Cache:
     return Cache(min(available() // 4, MOST_CACHE * 2**20) // processes)
 
 
+def _share_kind(found: Found, window: int) -> None:
+    """Pictures or measured values: what more of the clips are stays, since one model sees both."""
+    kinds = [clip.physical for clip in found.clips if len(clip) >= window] or [False]
+    measured = 2 * sum(kinds) > len(kinds)
+    for clip in [*found.clips]:
+        if clip.physical != measured:
+            found.clips.remove(clip)
+            has, others = ("measured values", "pictures")[:: -1 if measured else 1]
+            found.skipped.append(f"{clip.source} holds {has}, most others {others}")
+
+
 def _share_channels(found: Found, window: int) -> None:
     """One number of channels for all: grey among colour becomes colour, what else differs goes."""
+    _share_kind(found, window)
     counts = [clip.channels for clip in found.clips if len(clip) >= window] or [1]
     wanted = 3 if {1, 3} <= set(counts) else max(counts, key=counts.count)
     kept = []

@@ -38,6 +38,7 @@ class Grid:
 
     Attributes:
         skipped: the runs between gaps that are too short, each with the reason.
+        notes: what the data set made of the frames, a line each.
 
     Raises:
         InputError: the data cannot be read, or no run is long enough.
@@ -49,12 +50,12 @@ class Grid:
 
     def __init__(self, config: GridConfig) -> None:
         self.config = config
-        runs, self.skipped = self.read(Path(config.root).expanduser(), config)
+        runs, self.notes = self.read(Path(config.root).expanduser(), config)
         splits = split_series(share_scaling(runs, config), config)
         self.train: Windows = splits.train
         self.validation: Windows = splits.validation
         self.test: Windows = splits.test
-        self.skipped += splits.skipped
+        self.skipped = splits.skipped
 
     def read(self, root: Path, config: GridConfig) -> tuple[list[Clip], list[str]]:
         """The runs of the series in the order of time, and what is to be said of them."""

@@ -44,7 +44,7 @@ def measure_motion(windows: Windows) -> Motion:
     most = max(2, VALUES // math.prod(windows.shape_TCHW))
     index = np.linspace(0, len(windows) - 1, min(PAIRS, most, len(windows))).astype(np.int64)
     ends = [windows.batch(index[i : i + 1])[0, -2:] for i in range(len(index))]
-    if len(ends[0]) < 2:
+    if not ends or len(ends[0]) < 2:
         return Motion(0.0, 0.0, at_least=False)
     pairs_X2HW = torch.stack(ends).mean(dim=2)
     factor = -(-max(pairs_X2HW.shape[2:]) // SIDE)

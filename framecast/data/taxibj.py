@@ -30,7 +30,8 @@ class TaxiBJ(Grid):
     A frame without any traffic is an outage and not a quiet hour: it is taken as missing.
 
     Attributes:
-        skipped: what was left out or taken as missing, each with the reason.
+        skipped: the runs between gaps that are too short, each with the reason.
+        notes: how many frames were taken as missing.
 
     Raises:
         InputError: a file cannot be read, or no run is long enough.
@@ -45,7 +46,7 @@ class TaxiBJ(Grid):
         runs: list[Clip] = []
         said: list[str] = []
         for path in find_files(root):
-            found = [_without_outages(run) for run in grids.read(path, config.selection)]
+            found = [without_outages(run) for run in grids.read(path, config.selection)]
             outages = sum(count for _, count in found)
             said += [f"{path}: {outages} frames are all zero, and taken as missing"] * bool(outages)
             runs += [run for run, _ in found]
@@ -75,7 +76,7 @@ def is_layout(path: Path) -> bool:
         return False
 
 
-def _without_outages(run: Clip) -> tuple[Clip, int]:
+def without_outages(run: Clip) -> tuple[Clip, int]:
     """Frames without traffic as NaN, and how many there were."""
     outage_T = (run.frames_THWC == 0).all(axis=(1, 2, 3))
     frames_THWC = np.where(outage_T[:, None, None, None], np.float32(np.nan), run.frames_THWC)

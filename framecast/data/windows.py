@@ -136,5 +136,6 @@ def pick(data: Dataset, split: str) -> Windows:
     windows: Windows = getattr(data, split)
     if not len(windows):
         what = f"is empty, since data.parts is {data.config.parts}"
-        raise InputError(f"the {split} part", what, "leave out data.parts")
+        fix = "--split validation, or --split all on clips kept from training"
+        raise InputError(f"the {split} part", what, fix)
     return windows

@@ -34,7 +34,8 @@ def reach(model: Forecaster) -> int:
     model = deepcopy(model).float().eval()
     for positions in SIDES:
         side = positions * model.multiple
-        pixels = _reach_in(model, side)
+        with torch.enable_grad():  # the caller may be forecasting
+            pixels = _reach_in(model, side)
         if 0 < pixels < side // 4:
             break
     return pixels

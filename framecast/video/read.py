@@ -17,16 +17,11 @@ from framecast.video import arrays
 from framecast.video.containers import decode
 from framecast.video.grids import is_grid, read_last
 from framecast.video.images import MAGIC, decode_animation, decode_stills, stills
+from framecast.video.magic import ARRAYS, CONTAINERS, LONGEST
 from framecast.video.pace import check_memory, steady
 from framecast.video.selection import CutShort, Pictures, Selection
 
 Family: TypeAlias = Literal["container", "picture", "array", "folder", "grid"]
-CONTAINERS = re.compile(
-    rb".{4}(ftyp|moov|mdat|moof|free|skip|wide|pnot)|\x1aE\xdf\xa3|RIFF.{4}AVI |FLV|OggS|DKIF|"
-    rb"\.RMF|pmpm|0&\xb2u\x8ef\xcf\x11|\0\0\x01\xba|\x06\x0e\+4|YUV4MPEG2|G.{187}G",
-    re.DOTALL,
-)
-ARRAYS = re.compile(rb"\x93NUMPY|PK\x03\x04")
 FIX = "give a video (mp4, avi, webm, mkv, …), a gif, a folder of pictures, a grid or an .npy array"
 
 
@@ -137,7 +132,7 @@ def family(path: Path) -> Family:
         raise InputError(path, "is no file", "give a video: pipes and devices are not read")
     try:
         with path.open("rb") as file:
-            head = file.read(512)
+            head = file.read(LONGEST)
     except FileNotFoundError:
         raise InputError(path, "does not exist", "check the path") from None
     except OSError as error:

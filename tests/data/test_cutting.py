@@ -179,7 +179,12 @@ def test_first_leaves_something_to_test_on():
 def films(*lengths, chunk=8, pool=2**28):
     """Stand-ins for films on disk: `order` asks for their places alone."""
     cache = Cache(1, pool)
-    reels = [SimpleNamespace(chunk=chunk, chunk_bytes=chunk * 100, cache=cache) for _ in lengths]
+    reels = [
+        SimpleNamespace(
+            chunk=chunk, chunk_bytes=chunk * 100, cache=cache, shown_T=np.arange(10_000)
+        )
+        for _ in lengths
+    ]
     cuts = [Film(reel, 3, 3 + length, 1) for reel, length in zip(reels, lengths, strict=True)]
     windows = object.__new__(ClipWindows)
     windows.clips, windows.length, windows.stride = cuts, 5, 2

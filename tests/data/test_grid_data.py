@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 import framecast
+from framecast.cli import app
 from framecast.clip import Clip
 from framecast.data import locate, open_data
 from framecast.data.cutting import ClipsConfig
+from framecast.data.folder import unseen
 from framecast.data.grid import split_series
 from framecast.errors import InputError
 from framecast.evaluate import evaluate_run
@@ -94,7 +96,7 @@ def test_the_layout_of_taxibj_is_recognised(tmp_path):
     np.testing.assert_allclose(first.frames_THWC[:5], flows[:5].transpose(0, 2, 3, 1))
     assert np.isnan(first.frames_THWC[5:7]).all()
     assert first.seconds_per_frame == 3600
-    assert data.skipped == [f"{path}: 2 frames are all zero, and taken as missing"]
+    assert data.notes == [f"{path}: 2 frames are all zero, and taken as missing"]
     window = data.train.batch(np.array([3]))
     assert window.isnan().flatten(2).all(2).tolist() == [[False, False, True, True, False]]
 
@@ -136,6 +138,45 @@ def test_a_variable_by_name_on_the_whole_way(tmp_path):
 def test_the_taxis_of_new_york():
     data = open_data(str(TAXI))
     assert data.name == "taxibj"
-    assert data.skipped == [f"{TAXI}: 303 frames are all zero, and taken as missing"]
+    assert data.notes == [f"{TAXI}: 303 frames are all zero, and taken as missing"]
     assert [len(clip) for clip in data.train.clips] == [2184, 2448, 1512, 518]
     assert data.train.shape_TCHW == (20, 2, 16, 8)
+
+
+def films(folder, count=3):
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        frames_THWC = rng.integers(0, 256, (8, 16, 16, 1), dtype=np.uint8)
+        framecast.write(Clip(frames_THWC), folder / f"{number}.avi")
+    return folder
+
+
+@pytest.mark.parametrize("frames", [1, 9])
+def test_a_grid_among_films_is_skipped_and_named(tmp_path, frames):
+    root = films(tmp_path / "films")
+    with h5py.File(root / "a_label.h5", "w") as file:
+        file["depth"] = np.random.default_rng(0).random((frames, 16, 16))
+    assert locate(str(root))[0] == "folder"
+    data = open_data(str(root), SHAPE)
+    assert sum(len(getattr(data, name).clips) for name in SPLITS) == 3
+    label = root / "a_label.h5"
+    assert data.skipped == [f"{label} holds measured values, most others pictures"]
+
+
+def test_outages_are_missing_in_a_forecast_too(tmp_path):
+    path, _ = taxi(tmp_path / "BJ13.h5", hours("2013-01-01T00", 48), zeros=(46, 47))
+    settings = {"model": {"hidden": "2", "patch": "1", "motion": "0"}, "data": SHAPE}
+    settings["train"] = {"steps": 1, "batch": 2, "validation_windows": 1}
+    framecast.train(path, tmp_path / "run", settings=settings)
+    typed = ["forecast", str(tmp_path / "run"), str(path), "-o", str(tmp_path / "next.npy")]
+    app(typed, standalone_mode=False)
+    assert np.isfinite(np.load(tmp_path / "next.npy")).all()
+    with pytest.raises(InputError, match="has no known pixel in the last 2 frames"):
+        app([*typed, "--past", "2"], standalone_mode=False)
+
+
+def test_a_backtest_on_the_run_s_own_grid_says_so(tmp_path):
+    path, _ = taxi(tmp_path / "BJ13.h5", hours("2013-01-01T00", 48))
+    clip = framecast.read(path)
+    assert unseen({"name": "taxibj", "root": str(path)}, clip, 1, 5)[1] == "most of them trained on"

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from framecast.clip import Clip
 from framecast.data.cutting import ClipWindows
 from framecast.data.motion import measure_motion
+from framecast.data.windows import NoWindows
 
 
 def smooth(height, width, seed=0):
@@ -65,3 +66,7 @@ def test_farther_than_is_looked_is_said():
 def test_windows_of_any_size_are_fine():
     tiny = Clip(np.random.default_rng(0).integers(0, 256, (8, 3, 5, 2), np.uint8))
     assert motion(tiny).pixels <= 1
+
+
+def test_a_part_without_windows_has_no_motion():
+    assert measure_motion(NoWindows((4, 1, 8, 8))).pixels == 0

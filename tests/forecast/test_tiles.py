@@ -15,6 +15,7 @@ from framecast.forecast.inference import inference
 from framecast.forecast.tiles import Tiles, plan_tiles, spans, weights
 from framecast.models import build_model
 from framecast.models.forecaster import Recurrent, RecurrentConfig, Task
+from framecast.models.reach import reach
 
 RNG = np.random.default_rng(0)
 
@@ -136,3 +137,10 @@ def test_missing_pixels_stay_missing_in_tiles(monkeypatch):
     whole, cut = (forecast(model, clip, 3, tile=tile) for tile in (None, 64))
     np.testing.assert_allclose(cut.frames_THWC, whole.frames_THWC, atol=1e-5)
     assert np.isnan(cut.frames_THWC).mean() == pytest.approx(90 / 200)
+
+
+def test_the_overlap_is_what_the_model_sees_over_the_horizon():
+    model = build_model("conv_lstm", {"hidden": 4, "kernel": 5, "norm": "none", "motion": 0})
+    with inference(model):
+        planned = plan_tiles(model, noise(300, 300), 10, 256)
+    assert planned.overlap == min(128, 10 * reach(model)) > tiles.LEAST_OVERLAP

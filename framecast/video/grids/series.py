@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,17 @@ from framecast.video.grids.apart import Pulse, run_apart
 from framecast.video.grids.palette import INDEX, holds_indices
 from framecast.video.grids.source import Kind, kind_of, open_source
 from framecast.video.grids.times import Times, from_names, runs
+from framecast.video.magic import ARRAYS, CONTAINERS, LONGEST
 from framecast.video.selection import Selection, fit
 
 MOST_FILES = 100_000  # of a folder
+LOOKED_AT = 1000  # of them, to tell whether films are among them
 MOST_BYTES = 2**32  # of all frames, once scaled
 SECONDS = 0.1  # per frame, where nothing says what
 
 
 def is_grid(path: Path, variable: str | None = None) -> bool:
-    """Whether a path holds measured values: a grid file, or a folder that begins with one.
+    """Whether a path holds measured values: a grid file, or a folder of them without any film.
 
     Args:
         path: any.
@@ -39,8 +41,10 @@ def is_grid(path: Path, variable: str | None = None) -> bool:
     if kind is not None or not path.is_dir():
         return kind not in (None, "picture")
     first = next(_files(path), None)
-    if first is None or kind_of(first) != "picture":
-        return first is not None
+    if first is None or _has_films(path):
+        return False
+    if kind_of(first) != "picture":
+        return True
     return variable == INDEX or holds_indices(first)
 
 
@@ -188,6 +192,20 @@ def _files(folder: Path) -> Iterator[Path]:
             yield path
         elif entry.is_dir(follow_symlinks=False):
             yield from _files(path)
+
+
+def _has_films(folder: Path) -> bool:
+    """Whether there are films or arrays, for which a grid among them may be labels or notes."""
+    for path in islice(folder.rglob("*"), LOOKED_AT):
+        if path.is_file() and not path.name.startswith("."):
+            try:
+                with path.open("rb") as file:
+                    head = file.read(LONGEST)
+            except OSError:
+                continue
+            if CONTAINERS.match(head) or ARRAYS.match(head):
+                return True
+    return False
 
 
 def _index(path: Path, variable: str | None, pulse: Pulse) -> _Series:

@@ -31,7 +31,7 @@ from framecast.train.outlook import look_ahead, what_to_lower
 from framecast.train.precision import settle_precision
 from framecast.train.processes import Processes
 from framecast.train.run_folder import RunFolder
-from framecast.train.signals import requests
+from framecast.train.signals import Requests, requests
 from framecast.train.state import Snapshot
 
 # What `resume` lets the user change. The learning rate and what tames steps are the remedies for a
@@ -223,8 +223,10 @@ def _carry_out(
         for each in everyone:
             each(model, news)
 
+    # What learns nothing is never between two steps: there a signal acts at once.
+    signals = requests() if learns(job.model) else nullcontext(Requests())
     try:
-        with requests() as noted, enough_memory("the training", what_to_lower(job.model)):
+        with signals as noted, enough_memory("the training", what_to_lower(job.model)):
             keeper = Checkpoints(folder, processes, noted, kept)
             how: dict[str, Any] = {"processes": processes, "started": started, "keeper": keeper}
             fit(job.model, job.data, config, watch, **how)

@@ -13,6 +13,7 @@ import framecast
 from framecast.checkpoint import steps
 from framecast.cli import main
 from framecast.errors import Stopped
+from framecast.models.mean_frame import MeanFrame
 from framecast.train import run as run_module
 from framecast.train.signals import Requests, requests
 from tests.train import short_runs
@@ -74,6 +75,27 @@ def test_from_python_it_is_a_keyboard_interrupt_that_says_how_to_go_on(tmp_path)
     assert stopped.value.code == 143
     framecast.resume(out)
     assert short_runs.newest_step(out) == short_runs.STEPS
+
+
+@pytest.mark.parametrize("number", [*CODES])
+def test_what_learns_nothing_ends_at_once(number, tmp_path):
+    """A shell shows 143 for a process that SIGTERM ended."""
+
+    def work():
+        calibrate = MeanFrame.calibrate
+
+        def calibrate_late(self, windows_BTCHW):
+            os.kill(os.getpid(), number)
+            calibrate(self, windows_BTCHW)
+
+        MeanFrame.calibrate = calibrate_late
+        tiny = "--set data.canvas=32 --set data.validation=2 --set data.epoch=2"
+        sys.argv = f"framecast train moving_digits --model mean_frame {tiny}".split()
+        sys.argv += ["--out", str(tmp_path / "run")]
+        main()
+
+    assert ended(forked(work)) == {signal.SIGTERM: -signal.SIGTERM, signal.SIGINT: 130}[number]
+    assert not (tmp_path / "run" / "config.json").exists()
 
 
 def test_a_second_ctrl_c_does_not_wait_and_handlers_come_back():

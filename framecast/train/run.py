@@ -30,7 +30,7 @@ from framecast.train.loop import Progress, Watch, fit, learns
 from framecast.train.outlook import look_ahead, what_to_lower
 from framecast.train.precision import settle_precision
 from framecast.train.processes import Processes
-from framecast.train.run_folder import RunFolder
+from framecast.train.run_folder import RunFolder, refuse_taken
 from framecast.train.signals import Requests, requests
 from framecast.train.state import Snapshot
 
@@ -113,6 +113,7 @@ def train(
     (4,)
     """
     started = time.monotonic() if started is None else started
+    refuse_taken(Path(out))  # and again under its lock, but here before data are decoded
     typed = _named(settings or {}, source, model)
     job = Job.of(Path(out), merge(read_recipe(recipe) if recipe else {}, typed))
     with _alone(job.out) as processes:

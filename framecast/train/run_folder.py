@@ -27,6 +27,17 @@ COLUMNS = ("step", "seconds", "loss", "validation_mse", "lr", "frames_per_second
 ROWS_EVERY = 10  # steps
 
 
+def refuse_taken(path: Path) -> None:
+    """Refuse a folder that holds a run already.
+
+    Raises:
+        InputError: it does.
+    """
+    if (path / CONFIG).exists() or steps.committed(path):
+        fix = f"go on with --resume {path}, choose another --out, or remove it"
+        raise InputError(path, "holds a run already", fix)
+
+
 class RunFolder:
     """Writes down a run while it goes on; give its `watch` to `fit`.
 
@@ -61,9 +72,7 @@ class RunFolder:
         Raises:
             InputError: the folder holds a run already.
         """
-        if (self.path / CONFIG).exists() or steps.committed(self.path):
-            fix = f"go on with --resume {self.path}, choose another --out, or remove it"
-            raise InputError(self.path, "holds a run already", fix)
+        refuse_taken(self.path)
         content = json.dumps(self.environment, indent=2).encode()
         write_atomic(self.path / "environment.json", content)
         self._write_log()

@@ -12,6 +12,7 @@ import framecast
 from framecast import checkpoint
 from framecast.errors import InputError
 from framecast.files import write_atomic
+from framecast.train import run as run_module
 
 TINY = {
     "data": {"past": 3, "future": 3, "canvas": 32, "digits": 1, "validation": 4},
@@ -61,7 +62,14 @@ def test_loading_gives_the_same_forecast(run: Path) -> None:
     assert torch.equal(one, two)
 
 
-def test_a_second_run_does_not_overwrite_the_first(run: Path) -> None:
+def test_a_second_run_does_not_overwrite_the_first(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "open_data", None)  # it is refused before data are read
+        with pytest.raises(InputError, match="holds a run already"):
+            framecast.train("moving_digits", run, settings=TINY)
+    monkeypatch.setattr(run_module, "refuse_taken", lambda _: None)  # as if it came meanwhile
     with pytest.raises(InputError, match="holds a run already"):
         framecast.train("moving_digits", run, settings=TINY)
 

@@ -93,6 +93,16 @@ def test_a_batch_that_does_not_divide_is_refused() -> None:
         Processes(0, 2, torch.device("cpu")).share(torch.arange(5))
 
 
+def test_each_process_makes_its_gpu_the_current_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random states are those of the current device."""
+    current: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert Processes.start().device == torch.device("cuda", 1)
+    assert current == [torch.device("cuda", 1)]
+
+
 def test_average_is_what_validation_sees() -> None:
     data, config = open_data("moving_digits", DATA), TrainConfig(steps=3, batch=2, ema=0.5)
     trainer = Trainer(build_model("conv_lstm", MODEL, TASK), data, config, Processes.start())

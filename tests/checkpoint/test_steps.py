@@ -1,5 +1,6 @@
 """Checkpoints survive kills, full disks and damage (promises A1, A3, A4)."""
 
+import json
 import logging
 import os
 import random
@@ -249,6 +250,17 @@ def test_of_a_damaged_run_the_best_weights_are_loaded_first(tmp_path, caplog):
         (folder / "manifest.json").write_text("{}")
     with pytest.raises(InputError, match="is damaged, and so are all of its checkpoints"):
         framecast.load(run)
+
+
+@pytest.mark.parametrize("size", [10**15, 10**30])
+def test_a_manifest_that_tells_of_a_huge_file_takes_no_memory(size, tmp_path, caplog):
+    run = kept(tmp_path / "run", 1, 2).path
+    manifest = run / "checkpoints" / "step_00000002" / "manifest.json"
+    seals = json.loads(manifest.read_text())
+    seals["training.json"]["bytes"] = size
+    manifest.write_text(json.dumps(seals))
+    assert [steps.step_of(folder) for folder, _ in steps.good(run)] == [1]
+    assert "training.json is damaged: the checkpoint is not used" in caplog.text
 
 
 def test_a_run_without_validated_weights_gives_the_newest(tmp_path, caplog):

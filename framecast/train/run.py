@@ -149,8 +149,7 @@ def resume(
     started = time.monotonic() if started is None else started
     run = Path(run)
     if not steps.committed(run):
-        read_config(run)
-        raise InputError(run, "has no checkpoint", "start a new run, with another --out")
+        raise _nothing_to_take_up(run)
     with _alone(run) as processes:
         folder, files = _newest(run)
         begun = json.loads(files[CONFIG])
@@ -170,6 +169,17 @@ def _alone(run: Path) -> Iterator[Processes]:
             processes.highest(0)  # one that leaves while others still talk may abort
     finally:
         processes.stop()
+
+
+def _nothing_to_take_up(run: Path) -> InputError:
+    """Why a run without checkpoints cannot go on."""
+    config = read_config(run)
+    settings, fix = dict(config["model"]), "start a new run, with another --out"
+    with torch.device("meta"):  # only asked what it is
+        model = build_model(settings.pop("name"), settings, Task.parse(config["task"]))
+    if learns(model):
+        return InputError(run, "has no checkpoint", fix)
+    return InputError(run, "is finished, its model has nothing more to learn", fix)
 
 
 def _newest(run: Path) -> tuple[Path, dict[str, bytes]]:

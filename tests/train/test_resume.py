@@ -15,6 +15,7 @@ import pytest
 import framecast
 from framecast.checkpoint import steps
 from framecast.errors import InputError
+from framecast.models import build_model
 from framecast.train.loop import Sampler
 from framecast.train.state import Snapshot
 from tests.train import short_runs
@@ -251,10 +252,16 @@ def test_time_that_was_spent_counts(tmp_path):
     assert time.monotonic() - before < 2.5
 
 
-@pytest.mark.parametrize("there", ["nothing", "old layout"])
-def test_what_is_no_run_with_checkpoints_is_refused(there, tmp_path):
-    if there == "old layout":
-        framecast.checkpoint.save(framecast.load("persistence"), tmp_path)
-    says = "has no checkpoint" if there == "old layout" else "is neither a run folder nor a model"
+@pytest.mark.parametrize(
+    ("there", "says"),
+    [
+        (None, "is neither a run folder nor a model"),
+        ("conv_lstm", "has no checkpoint"),  # a weights folder
+        ("mean_frame", "is finished, its model has nothing more to learn"),
+    ],
+)
+def test_what_is_no_run_with_checkpoints_is_refused(there, says, tmp_path):
+    if there:
+        framecast.checkpoint.save(build_model(there), tmp_path)
     with pytest.raises(InputError, match=says):
         framecast.resume(tmp_path)

@@ -68,11 +68,28 @@ class ConvLSTMConfig(RecurrentConfig):
         return self.kernel if len(self.kernel) > 1 else self.kernel * len(self.hidden)
 
 
+def _stand_still(windows_BTCHW: Iterable[Tensor]) -> bool:
+    """Whether frames lie nearer to the one before than to the mean of all frames."""
+    change, square, steps, frames = 0.0, 0.0, 0, 0
+    total_CHW = torch.zeros((), dtype=torch.float64)
+    for batch_BTCHW in windows_BTCHW:
+        window_BTCHW = filled(batch_BTCHW).double()
+        change_BTCHW = window_BTCHW[:, 1:] - window_BTCHW[:, :-1]
+        change += change_BTCHW.square().mean(dim=(2, 3, 4)).sum().item()
+        square += window_BTCHW.square().mean(dim=(2, 3, 4)).sum().item()
+        total_CHW = total_CHW + window_BTCHW.sum(dim=(0, 1))
+        steps += change_BTCHW.shape[:2].numel()
+        frames += window_BTCHW.shape[:2].numel()
+    spread = square / frames - (total_CHW / frames).square().mean().item()
+    return change / steps < spread
+
+
 class ConvLSTM(Recurrent):
     """A stack of ConvLSTM layers on patches. Any past, any horizon, any multiple of the patch."""
 
     Config = ConvLSTMConfig
     paper: ClassVar[str] = "Shi et al., NeurIPS 2015, arXiv:1506.04214"
+    calibration: ClassVar[int] = 64  # enough to tell whether most stands still
 
     def __init__(self, config: ConvLSTMConfig, task: Task) -> None:
         super().__init__(config, task)
@@ -93,9 +110,7 @@ class ConvLSTM(Recurrent):
         """Start from the last frame where that is nearer to the next one than the mean frame is."""
         if not self.config.motion or self.config.output == "sigmoid":
             return
-        window_BTCHW = filled(next(iter(windows_BTCHW)))
-        step = (window_BTCHW[:, 1:] - window_BTCHW[:, :-1]).square().mean()
-        if step >= (window_BTCHW - window_BTCHW.mean(dim=(0, 1))).square().mean():
+        if not _stand_still(windows_BTCHW):
             return
         stay = self.pixels + 1 + self.displacements // 2
         with torch.no_grad():

@@ -66,11 +66,13 @@ class Forecaster(nn.Module):
         Config: the settings class of the model.
         paper: authors, venue and arXiv id, shown in tables.
         multiple: H and W must be multiples of this; `forecast.rollout` pads and crops.
+        calibration: training windows that `calibrate` is given, at most.
     """
 
     Config: ClassVar[type[ForecasterConfig]] = ForecasterConfig
     paper: ClassVar[str] = ""
     multiple: int = 1
+    calibration: ClassVar[int] = 2048
 
     def __init__(self, config: ForecasterConfig, task: Task) -> None:
         super().__init__()

@@ -32,6 +32,11 @@ class Checkpoints:
         self.folder, self.processes, self.requests = folder, processes, requests
         self.kept, self.saved = kept, time.monotonic()
 
+    @property
+    def resumes(self) -> bool:
+        """Whether there is a kept run to go on with."""
+        return self.kept is not None
+
     def begin(self, run: Run) -> None:
         """Take up the kept run, or see by a first checkpoint that there is room for one.
 

@@ -4,6 +4,7 @@ Shapes: B batch, M past frames, N future frames, C channels, H height, W width.
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from framecast.data.windows import Dataset, Windows, batch_on, shuffled
 from framecast.errors import InputError
+from framecast.evaluate import PIXELS
 from framecast.forecast import rollout
 from framecast.metrics import METRICS
 from framecast.models.forecaster import Forecaster, Recurrent
@@ -262,6 +264,11 @@ class Run:
 class Keeper(Protocol):
     """Who keeps a run, so that it can be taken up again: train/keeping.py."""
 
+    @property
+    def resumes(self) -> bool:
+        """Whether `begin` will take up a run, with all its weights."""
+        ...
+
     def begin(self, run: Run) -> None:
         """Before the first step: take up what was kept."""
         ...
@@ -299,7 +306,9 @@ def fit(
     """
     started = time.monotonic() if started is None else started
     torch.manual_seed(config.seed)
-    model.calibrate(batches(data.train, 2048, 64))
+    if keeper is None or not keeper.resumes:
+        batch = min(64, max(1, PIXELS // math.prod(data.train.shape_TCHW)))
+        model.calibrate(batches(data.train, model.calibration, batch))
     processes = processes or Processes.start()
     config = settle_precision(config, processes)
     if not learns(model):

@@ -5,6 +5,7 @@ import torch
 
 from framecast.errors import InputError
 from framecast.models import build_model
+from framecast.models.conv_lstm import SURE
 from framecast.models.forecaster import Task
 
 
@@ -53,3 +54,13 @@ def test_before_a_fixed_camera_a_fresh_model_repeats_the_last_frame() -> None:
     # Pure noise is the hardest case: what little moves in from beside a pixel has nothing of it.
     assert (future - noise[:, :2]).abs().mean() < 0.1
     assert (moving[:, :2] - noise[:, :2]).abs().mean() > 0.3
+
+
+def test_small_batches_tell_as_much_of_what_stands_still_as_one_large() -> None:
+    """One window of a film has a mean frame of its own, from which little differs."""
+    noise = torch.rand(3, 1, 1, 16, 16) + 0.01 * torch.rand(3, 6, 1, 16, 16)
+    models = [build_model("conv_lstm", {"hidden": 4}) for _ in range(3)]
+    models[0].calibrate([noise])
+    models[1].calibrate(noise.split(1))
+    models[2].calibrate([noise[:1]])  # alone, it says otherwise
+    assert [model.head.bias.max().item() == SURE for model in models] == [True, True, False]

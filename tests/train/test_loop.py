@@ -13,7 +13,7 @@ from framecast.data import open_data
 from framecast.errors import InputError
 from framecast.models import build_model
 from framecast.models.forecaster import Direct, ForecasterConfig, Task
-from framecast.train import TrainConfig, fit
+from framecast.train import TrainConfig, fit, loop
 from framecast.train.loop import Due, Objective, Sampler, Trainer
 from framecast.train.processes import Processes
 
@@ -101,6 +101,18 @@ def test_each_process_makes_its_gpu_the_current_one(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert Processes.start().device == torch.device("cuda", 1)
     assert current == [torch.device("cuda", 1)]
+
+
+@pytest.mark.parametrize(("name", "reads"), [("mean_frame", 100), ("conv_lstm", 64)])
+def test_large_windows_calibrate_one_by_one(
+    name: str, reads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = open_data("moving_digits", DATA | {"epoch": 100})
+    model, asked = build_model(name, {}, TASK), []
+    monkeypatch.setattr(type(model), "calibrate", lambda _, given: asked.extend(map(len, given)))
+    monkeypatch.setattr(loop, "PIXELS", 10)
+    fit(model, data, TrainConfig(steps=1, batch=1, validation_windows=1), lambda *_: None)
+    assert asked == [1] * reads
 
 
 def test_average_is_what_validation_sees() -> None:

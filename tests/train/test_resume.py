@@ -16,6 +16,7 @@ import framecast
 from framecast.checkpoint import steps
 from framecast.errors import InputError
 from framecast.models import build_model
+from framecast.models.conv_lstm import ConvLSTM
 from framecast.train.loop import Sampler
 from framecast.train.state import Snapshot
 from tests.train import short_runs
@@ -214,6 +215,13 @@ def test_what_may_not_change_is_refused_by_name(half, settings, says):
     with pytest.raises(InputError, match=says):
         framecast.resume(half, settings=settings)
     assert sorted(path for path in half.rglob("*")) == before
+
+
+def test_a_run_that_is_taken_up_is_not_calibrated_anew(half, monkeypatch):
+    monkeypatch.setattr(ConvLSTM, "calibrate", None)
+    framecast.resume(half)
+    with pytest.raises(TypeError):
+        start(half.with_name("new"))
 
 
 def test_other_data_are_refused(half, monkeypatch):

@@ -28,7 +28,6 @@ from framecast.models.forecaster import Forecaster, Task
 RESAMPLES, SEED = 1000, 0  # of the bootstrap
 WEIGHTS = 2**18  # of the bootstrap at a time, one per resample and sequence
 PIXELS = 2**23  # values of the windows that go through the models together
-CALIBRATION = 2048  # training windows whose mean is the mean frame
 REFERENCE = "persistence"  # skill is measured against it
 
 Name: TypeAlias = str | None  # of a forecaster; None is the model
@@ -256,9 +255,9 @@ def _check_kept_apart(name: str, source: str, trained_on: Mapping[str, Any]) -> 
 
 
 def mean_frame(train: Windows, past: int) -> Forecaster:
-    """The mean of at most 2048 training windows, evenly spread, as a forecaster."""
+    """The mean of training windows, evenly spread over the split, as a forecaster."""
     model = build_model("mean_frame", task=_task(train, past))
-    index = np.linspace(0, len(train) - 1, min(CALIBRATION, len(train))).astype(np.int64)
+    index = np.linspace(0, len(train) - 1, min(model.calibration, len(train))).astype(np.int64)
     model.calibrate(train.batch(index_B) for index_B in _batches(index, train, 64))
     return model
 

@@ -181,10 +181,10 @@ def test_interlaced_films_may_change_their_size(tmp_path):
 def test_frames_are_counted_and_measured_before_they_are_kept(monkeypatch):
     given = [av.VideoFrame(16, 16, "gray") for _ in range(4)]
     monkeypatch.setattr(films, "FRAMES", 4)
-    assert len(list(films._whole(iter(given), lambda: None))) == 4
+    assert len(list(films.whole_frames(iter(given), lambda: None))) == 4
     monkeypatch.setattr(films, "FRAMES", 3)
     with pytest.raises(InputError, match="has more than 3 frames"):
-        list(films._whole(iter(given), lambda: None))
+        list(films.whole_frames(iter(given), lambda: None))
     check_pixels(2**13, 2**13)
     for width, height in ((2**13, 2**13 + 1), (0, 5)):
         with pytest.raises(InputError, match=f"frames of {width}×{height} pixels, the limit is"):

@@ -1,7 +1,7 @@
-"""Ten minutes of training on each of five real data sets: `python -m benchmarks.own_video DATA`.
+"""Ten minutes of training on each of six real data sets: `python -m benchmarks.own_video DATA`.
 
-DATA is a folder with street/, radar/ and traffic/, as docs/your-own-video.md describes them. Runs
-that are there already are scored and not trained again. Set OMP_NUM_THREADS for fewer cores.
+DATA is a folder with street/, kth/, radar/ and traffic/, as docs/your-own-video.md describes them.
+Runs that are there already are scored and not trained again. Set OMP_NUM_THREADS for fewer cores.
 """
 
 import argparse
@@ -55,6 +55,7 @@ class Case:
 CASES = (
     Case("motorway", "street/motorway.avi", {"size": (96, 128), "grey": True}),
     Case("pedestrians", "street/pedestrians.mp4", {"size": (96, 128), "grey": True}),
+    Case("kth", "kth", {"size": (96, 128), "grey": True}),
     Case("knmi", "radar/knmi", {**RADAR, "transform": "log"}, held_out=True),
     Case("mch", "radar/mch/20170131", RADAR, held_out=True),
     Case(

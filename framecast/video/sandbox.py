@@ -2,6 +2,7 @@
 
 import codecs
 import ctypes
+import math
 import os
 import pkgutil
 import resource
@@ -69,9 +70,9 @@ def lock(online: bool = False) -> None:
 
 
 def renew_time() -> None:
-    """Grant `SECONDS` of CPU from now on; the kernel ends the process that takes more."""
+    """Grant `SECONDS` of CPU from now on, at least; the kernel ends the process that takes more."""
     used = resource.getrusage(resource.RUSAGE_SELF)
-    soft = int(used.ru_utime + used.ru_stime) + SECONDS
+    soft = math.ceil(used.ru_utime + used.ru_stime) + SECONDS
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     if hard == resource.RLIM_INFINITY or soft < hard:
         resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))

@@ -41,11 +41,10 @@ def is_grid(path: Path, variable: str | None = None) -> bool:
     if kind is not None or not path.is_dir():
         return kind not in (None, "picture")
     first = next(_files(path), None)
-    if first is None or _has_films(path):
+    if first is None:
         return False
-    if kind_of(first) != "picture":
-        return True
-    return variable == INDEX or holds_indices(first)
+    measured = kind_of(first) != "picture" or variable == INDEX or holds_indices(first)
+    return measured and not _has_films(path)
 
 
 def read(path: Path, selection: Selection) -> list[Clip]:

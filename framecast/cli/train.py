@@ -74,6 +74,7 @@ def train(
     Ctrl-C and SIGTERM save the run and end it with exit code 130 and 143; --resume runs/x goes on.
     """
     started = time.monotonic()
+    from framecast.checkpoint import read_config
     from framecast.train import resume as go_on
     from framecast.train import train as run
 
@@ -94,7 +95,8 @@ def train(
         else:
             run(source, out, model=model, recipe=recipe, **watch)
     console.print(f"[green]{out}[/green]: best validation MSE {_best(out):.2f}", soft_wrap=True)
-    said = " --split validation" if str(typed["data"].get("parts")) == "2" else ""
+    parts = read_config(out).get("data", {}).get("parts")  # recipe and resumed run included
+    said = " --split validation" if parts == 2 else ""
     console.print(f"Next: framecast evaluate {out} {source or 'DATA'}{said}", soft_wrap=True)
 
 

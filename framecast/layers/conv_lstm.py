@@ -123,7 +123,8 @@ class ConvLSTMLayer(nn.Module):
 
 def _computes_in(x: Tensor) -> torch.dtype:
     kind = x.device.type
-    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+    mixed = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    return torch.get_autocast_dtype(kind) if mixed else x.dtype
 
 
 @dataclass(eq=False)

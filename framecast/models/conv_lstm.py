@@ -25,6 +25,7 @@ from framecast.layers.gates import Gates, Norm
 from framecast.layers.motion import move
 from framecast.missing import filled
 from framecast.models.forecaster import Recurrent, RecurrentConfig, State, Task
+from framecast.models.paper import Paper
 
 MOTION_STEP = (
     2  # pixels between displacements: those between are weighted means of their neighbours
@@ -88,7 +89,15 @@ class ConvLSTM(Recurrent):
     """A stack of ConvLSTM layers on patches. Any past, any horizon, any multiple of the patch."""
 
     Config = ConvLSTMConfig
-    paper: ClassVar[str] = "Shi et al., NeurIPS 2015, arXiv:1506.04214"
+    paper: ClassVar[Paper] = Paper(
+        "Shi, Xingjian and Chen, Zhourong and Wang, Hao and Yeung, Dit-Yan and "
+        "Wong, Wai-kin and Woo, Wang-chun",
+        "Convolutional LSTM Network: A Machine Learning Approach for Precipitation Nowcasting",
+        "NeurIPS",
+        2015,
+        arxiv="1506.04214",
+    )
+    about: ClassVar[str] = "the default: learns most in minutes, streams, any past and horizon"
     calibration: ClassVar[int] = 64  # enough to tell whether most stands still
 
     def __init__(self, config: ConvLSTMConfig, task: Task) -> None:

@@ -20,6 +20,7 @@ from framecast.errors import InputError
 from framecast.layers.gathered import Prepared, constant_weights
 from framecast.losses import LOSSES
 from framecast.missing import filled
+from framecast.models.paper import Paper
 from framecast.settings import Settings
 
 State: TypeAlias = Any  # nested tuples of tensors whose first axis is the batch
@@ -64,13 +65,15 @@ class Forecaster(nn.Module):
 
     Attributes:
         Config: the settings class of the model.
-        paper: authors, venue and arXiv id, shown in tables.
+        paper: where it is from; None for baselines.
+        about: what it is good for, in a line, shown in tables.
         multiple: H and W must be multiples of this; `forecast.rollout` pads and crops.
         calibration: training windows that `calibrate` is given, at most.
     """
 
     Config: ClassVar[type[ForecasterConfig]] = ForecasterConfig
-    paper: ClassVar[str] = ""
+    paper: ClassVar[Paper | None] = None
+    about: ClassVar[str] = ""
     multiple: int = 1
     calibration: ClassVar[int] = 2048
 

@@ -20,6 +20,7 @@ from framecast.layers.conv_lstm import ConvLSTMLayer
 from framecast.layers.gates import Activation, Gate, Gates
 from framecast.missing import filled
 from framecast.models.forecaster import ForecasterConfig, Recurrent, State, Task
+from framecast.models.paper import Paper
 
 Filters = Annotated[int, Field(ge=1, le=1024)]
 Kernel = Annotated[int, Field(ge=1, le=31)]
@@ -132,7 +133,14 @@ class KerasConvLSTM(Recurrent):
     """
 
     Config = KerasConvLSTMConfig
-    paper: ClassVar[str] = "Keras example, Joshi 2021; Shi et al., NeurIPS 2015, arXiv:1506.04214"
+    paper: ClassVar[Paper] = Paper(
+        "Joshi, Amogh",
+        "Next-Frame Video Prediction with Convolutional LSTMs",
+        "Keras code examples",
+        2021,
+        url="https://keras.io/examples/vision/conv_lstm/",
+    )
+    about: ClassVar[str] = "the network of the Keras tutorial, for its files and to compare with"
 
     def __init__(self, config: KerasConvLSTMConfig, task: Task) -> None:
         super().__init__(config, task)

@@ -15,7 +15,7 @@ class MeanFrame(Recurrent):
 
     Config = ForecasterConfig
     loss = Forecaster.loss  # nothing learns, so no true frame is read in place of a forecast one
-    paper: ClassVar[str] = "baseline: the mean of all training frames"
+    about: ClassVar[str] = "the mean of all training frames: what a forecast without a past can do"
 
     def __init__(self, config: ForecasterConfig, task: Task) -> None:
         super().__init__(config, task)

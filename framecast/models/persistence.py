@@ -12,7 +12,7 @@ class Persistence(Recurrent):
 
     Config = ForecasterConfig
     loss = Forecaster.loss  # nothing learns, so no true frame is read in place of a forecast one
-    paper: ClassVar[str] = "baseline: the last frame, repeated"
+    about: ClassVar[str] = "the last frame, repeated: skill is measured against it"
 
     def step(self, frame_BCHW: Tensor, state: None) -> tuple[Tensor, None]:
         """The next frame is this one."""

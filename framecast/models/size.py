@@ -1,0 +1,34 @@
+"""How large a model is: parameters, and multiply–accumulates of a forecast.
+
+Shapes: B batch, M past frames, C channels, H height, W width.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from framecast.models.forecaster import Forecaster
+
+
+class Size(NamedTuple):
+    """Size of a model. FLOPs are twice the multiply–accumulates."""
+
+    parameters: int
+    macs: int
+
+
+def size_of(model: Forecaster) -> Size:
+    """Count parameters, and multiply–accumulates of `task.past` → `task.future` frames.
+
+    Convolutions, matrix products and attention count, as the published tables count; what is done
+    pixel by pixel does not. A twin on the meta device is counted, so nothing is computed.
+    """
+    task = model.task
+    with torch.device("meta"):
+        twin = type(model)(model.config, task).eval()
+        past_BMCHW = torch.empty(1, task.past, task.channels, task.height, task.width)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        twin(past_BMCHW, task.future)
+    parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return Size(parameters, counter.get_total_flops() // 2)

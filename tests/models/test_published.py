@@ -1,0 +1,62 @@
+"""Models at their published sizes: parameters and multiply–accumulates, against the tables.
+
+`python -m tests.models.test_published` prints the table. The recipes are those of users.
+"""
+
+from typing import NamedTuple
+
+import pytest
+import torch
+
+from framecast.models import build_model
+from framecast.models.size import size_of
+from framecast.train.config import read_recipe
+
+
+class Published(NamedTuple):
+    """What a table says: millions of parameters, billions of multiply–accumulates, 10 → 10."""
+
+    parameters: float
+    macs: float
+    differs: str = ""  # why ours are other numbers, where they are
+    ours: tuple[float, float] = (0.0, 0.0)  # what they are then
+
+
+PUBLISHED = {
+    "conv_lstm": Published(
+        15.0,
+        56.8,
+        "3.36 M of the published weights are never used, and ours has none of them",
+        (11.68, 56.8),
+    ),
+}
+every_recipe = pytest.mark.parametrize("recipe", PUBLISHED)
+
+
+def measure(recipe):
+    """Millions of parameters and billions of multiply–accumulates."""
+    settings = dict(read_recipe(f"published/{recipe}")["model"])
+    with torch.device("meta"):
+        model = build_model(settings.pop("name"), settings)
+    size = size_of(model)
+    return size.parameters / 1e6, size.macs / 1e9
+
+
+@every_recipe
+def test_sizes_are_the_published_ones(recipe):
+    row = PUBLISHED[recipe]
+    expected = row.ours if row.differs else (row.parameters, row.macs)
+    assert measure(recipe) == pytest.approx(expected, rel=0.01)
+
+
+def print_table():
+    for recipe, row in PUBLISHED.items():
+        parameters, macs = measure(recipe)
+        print(  # noqa: T201
+            f"{recipe:24} {parameters:6.2f} M ({row.parameters} published) "
+            f"{macs:6.1f} GMAC ({row.macs}) {row.differs}"
+        )
+
+
+if __name__ == "__main__":
+    print_table()

@@ -8,6 +8,7 @@ import typer
 from framecast.cli.data import data
 from framecast.cli.forecast import check, evaluate, forecast
 from framecast.cli.keras import export_keras, import_keras
+from framecast.cli.models import cite, models
 from framecast.cli.torch import import_torch
 from framecast.cli.train import demo, train
 from framecast.errors import InputError
@@ -24,8 +25,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data, name="data")
-for command in (train, forecast, evaluate, check, demo, import_keras, export_keras, import_torch):
+for command in (train, forecast, evaluate, check, demo, models, cite):
     app.command()(command)
+for converter in (import_keras, export_keras, import_torch):
+    app.command()(converter)
 
 
 def main() -> None:

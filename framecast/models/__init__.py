@@ -19,6 +19,19 @@ MODELS: dict[str, type[Forecaster]] = {
 }
 
 
+def find_model(name: str) -> type[Forecaster]:
+    """The class of a model.
+
+    Raises:
+        InputError: no model has that name.
+    """
+    if name not in MODELS:
+        near = get_close_matches(name, MODELS, n=1)
+        fix = f"did you mean {near[0]}?" if near else f"choose from {', '.join(MODELS)}"
+        raise InputError(name, "is not a model", fix)
+    return MODELS[name]
+
+
 def build_model(
     name: str, settings: Mapping[str, Any] | None = None, task: Task | None = None
 ) -> Forecaster:
@@ -35,9 +48,5 @@ def build_model(
     >>> build_model("persistence").task.past
     10
     """
-    if name not in MODELS:
-        near = get_close_matches(name, MODELS, n=1)
-        fix = f"did you mean {near[0]}?" if near else f"choose from {', '.join(MODELS)}"
-        raise InputError(name, "is not a model", fix)
-    kind = MODELS[name]
+    kind = find_model(name)
     return kind(kind.Config.parse("model", settings or {}), task or Task())

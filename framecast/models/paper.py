@@ -23,11 +23,24 @@ class Paper:
     arxiv: str = ""
     url: str = ""
 
-    def __str__(self) -> str:
+    @property
+    def short(self) -> str:
+        """Who, where and when.
+
+        >>> Paper("Shi, Xingjian and Chen, Zhourong and Wang, Hao", "Nets", "NeurIPS", 2015).short
+        'Shi et al., NeurIPS 2015'
+        """
         names = [name.partition(",")[0] for name in self.authors.split(" and ")]
-        who = names[0] if len(names) == 1 else " and ".join(names)
-        said = f"{f'{names[0]} et al.' if len(names) > 2 else who}, {self.venue} {self.year}"
-        return f"{said}, arXiv:{self.arxiv}" if self.arxiv else said
+        who = f"{names[0]} et al." if len(names) > 2 else " and ".join(names)
+        return f"{who}, {self.venue} {self.year}"
+
+    @property
+    def address(self) -> str:
+        """Where it can be read; empty where nothing is known."""
+        return f"https://arxiv.org/abs/{self.arxiv}" if self.arxiv else self.url
+
+    def __str__(self) -> str:
+        return f"{self.short}, arXiv:{self.arxiv}" if self.arxiv else self.short
 
     def bibtex(self, key: str) -> str:
         """The entry for a bibliography.

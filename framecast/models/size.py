@@ -32,3 +32,16 @@ def size_of(model: Forecaster) -> Size:
         twin(past_BMCHW, task.future)
     parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return Size(parameters, counter.get_total_flops() // 2)
+
+
+def amount(count: int) -> str:
+    """A number of parameters or operations, short.
+
+    >>> amount(281_322), amount(1_364_410_368), amount(20), amount(0)
+    ('281 k', '1.36 G', '20', '–')
+    """
+    for unit, name in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if count >= unit:
+            value = count / unit
+            return f"{value:.0f}{name}" if value >= 100 else f"{value:.3g}{name}"
+    return str(count) if count else "–"

@@ -124,7 +124,7 @@ def test_keras_files_go_out_and_come_back(run: Run, tmp_path: Path) -> None:
 
 
 def test_each_command_has_an_example(run: Run) -> None:
-    names = "train forecast evaluate check demo import-keras export-keras"
+    names = "train forecast evaluate check demo models cite import-keras export-keras"
     for command in names.split():
         code, out, _ = run(command, "--help")
         assert code == 0

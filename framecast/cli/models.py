@@ -1,0 +1,145 @@
+"""`framecast models | cite`."""
+
+import json
+import time
+from collections.abc import Iterator
+from importlib.metadata import metadata
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from framecast.cli.options import console
+
+if TYPE_CHECKING:  # torch is imported when a command runs
+    from framecast.models.forecaster import Forecaster
+    from framecast.models.paper import Paper
+    from framecast.models.size import Size
+
+ENOUGH = 0.3  # seconds in which a model is measured, once it has warmed up
+
+
+class Row(NamedTuple):
+    """A model of the list. Sequences a second are None where they are not measured."""
+
+    name: str
+    paper: "Paper | None"
+    size: "Size"
+    sequences_per_second: float | None
+    about: str
+
+
+def models(
+    speed: Annotated[
+        bool, typer.Option(help="Measure forecasts on this machine; takes seconds.")
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, not a table.")] = False,
+) -> None:
+    """List the models that framecast knows by name, at their default settings.
+
+    Parameters; multiply-accumulates (MACs) of 10 frames forecast from 10, one channel, 64×64
+    pixels; how many such forecasts a second are made here, one at a time.
+
+    Example: framecast models
+    """
+    from framecast.models import MODELS
+
+    to_stderr = Console(stderr=True)
+    # Without a thread that draws: it would take its share of what is measured.
+    with Progress(console=to_stderr, transient=True, auto_refresh=False) as progress:
+        rows = []
+        for row in progress.track(_rows(speed), len(MODELS), description="measuring"):
+            rows.append(row)
+            progress.refresh()
+    if as_json:
+        typer.echo(json.dumps([_as_json(row) for row in rows], indent=2))
+    else:
+        console.print(_table(rows, speed))
+
+
+def _rows(speed: bool) -> Iterator[Row]:
+    from framecast.models import MODELS, build_model
+    from framecast.models.size import size_of
+
+    for name, kind in MODELS.items():
+        model = build_model(name)
+        rate = _sequences_per_second(model) if speed else None
+        yield Row(name, kind.paper, size_of(model), rate, kind.about)
+
+
+def _sequences_per_second(model: "Forecaster") -> float:
+    """Of forecasts as the task has them, batch 1; the first one, which compiles, does not count."""
+    import torch
+
+    from framecast.forecast import rollout
+
+    task = model.task
+    past_BMCHW = torch.rand(1, task.past, task.channels, task.height, task.width)
+    rollout(model, past_BMCHW, task.future)
+    start, done = time.perf_counter(), 0
+    while (seconds := time.perf_counter() - start) < ENOUGH:
+        rollout(model, past_BMCHW, task.future)
+        done += 1
+    return done / seconds
+
+
+def _table(rows: list[Row], speed: bool) -> Table:
+    from framecast.models.size import amount
+
+    table = Table("model", "paper", show_lines=True)
+    for title in ("parameters", "MACs", *(["sequences\n/s here"] if speed else [])):
+        table.add_column(title, justify="right", no_wrap=True)
+    for row in rows:
+        rate = row.sequences_per_second
+        rates = [] if rate is None else [f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"]
+        sizes = [amount(row.size.parameters), amount(row.size.macs)]
+        paper = row.paper.short if row.paper else "–"
+        table.add_row(f"[bold]{row.name}[/bold]\n{row.about}", paper, *sizes, *rates)
+    return table
+
+
+def _as_json(row: Row) -> dict[str, Any]:
+    paper = row.paper
+    return {
+        "name": row.name,
+        "paper": None if paper is None else {**vars(paper), "short": paper.short},
+        **row.size._asdict(),
+        "sequences_per_second": row.sequences_per_second,
+        "about": row.about,
+    }
+
+
+def cite(
+    name: Annotated[
+        str | None, typer.Argument(help="A model of framecast models; default: framecast itself.")
+    ] = None,
+) -> None:
+    """Print the BibTeX entry of a model's paper, or of framecast.
+
+    Example: framecast cite conv_lstm
+    """
+    if name is None:
+        typer.echo(_framecast())
+        return
+    from framecast.models import find_model
+
+    paper = find_model(name).paper
+    entry = (
+        paper.bibtex(name) if paper else f"% {name} has no paper: cite framecast.\n{_framecast()}"
+    )
+    typer.echo(entry)
+
+
+def _framecast() -> str:
+    """The entry of framecast, from what is installed; a test holds it to CITATION.cff."""
+    about = metadata("framecast")
+    fields = {
+        "author": f"{{{about['Author']}}}",  # braces within: the name of a group has no parts
+        "title": f"framecast: {about['Summary']}",
+        "version": about["Version"],
+        "note": about["License-Expression"],
+    }
+    lines = "".join(f"  {key} = {{{value}}},\n" for key, value in fields.items())
+    return f"@software{{framecast,\n{lines}}}"

@@ -14,18 +14,31 @@ if TYPE_CHECKING:
     from framecast.clip import Clip
     from framecast.errors import InputError
     from framecast.evaluate import evaluate
+    from framecast.explain import explain
     from framecast.forecast import forecast
     from framecast.train import resume, train
     from framecast.video.read import read
     from framecast.video.write import write
 
 __version__ = "0.1.0"
-__all__ = ["Clip", "InputError", "evaluate", "forecast", "load", "read", "resume", "train", "write"]
+__all__ = [
+    "Clip",
+    "InputError",
+    "evaluate",
+    "explain",
+    "forecast",
+    "load",
+    "read",
+    "resume",
+    "train",
+    "write",
+]
 
 _HOMES = {
     "Clip": "framecast.clip",
     "InputError": "framecast.errors",
     "evaluate": "framecast.evaluate",
+    "explain": "framecast.explain",
     "forecast": "framecast.forecast",
     "load": "framecast.checkpoint",
     "read": "framecast.video.read",

@@ -14,7 +14,7 @@ LEVELS = [
     ["video", "layers", "losses", "metrics"],
     ["data", "models"],
     ["checkpoint", "forecast", "check"],
-    ["evaluate", "plot", "export"],
+    ["evaluate", "explain", "plot", "export"],
     ["train"],
     ["benchmark"],
     ["report"],

@@ -6,6 +6,7 @@ import warnings
 import typer
 
 from framecast.cli.data import data
+from framecast.cli.explain import explain
 from framecast.cli.forecast import check, evaluate, forecast
 from framecast.cli.keras import export_keras, import_keras
 from framecast.cli.models import cite, models
@@ -25,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data, name="data")
-for command in (train, forecast, evaluate, check, demo, models, cite):
+for command in (train, forecast, evaluate, explain, check, demo, models, cite):
     app.command()(command)
 for converter in (import_keras, export_keras, import_torch):
     app.command()(converter)

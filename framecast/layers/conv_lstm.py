@@ -10,7 +10,7 @@ Shapes: B batch, T frames, C channels of the input, D hidden channels, H height,
 G = 4 × D gates, X = T × B, time first.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from torch.autograd.function import once_differentiable
 
 from framecast.layers import gathered
 from framecast.layers.convolution import Shape, Way, fastest_way
-from framecast.layers.gates import CompiledGates, Gates, Measured, Order, Parameters
+from framecast.layers.gates import CompiledGates, Gates, Measured, Opened, Order, Parameters
 from framecast.layers.gathered import Use, Weights, weights_of
 
 State = tuple[Tensor, Tensor]
@@ -79,6 +79,23 @@ class ConvLSTMLayer(nn.Module):
             hidden_XDHW, state = self._compiled_steps(gates, way, input_XCHW, frames, state)
         return hidden_XDHW.view(frames, batch, *hidden_XDHW.shape[1:]).transpose(0, 1), state
 
+    @torch.no_grad()
+    def opened(self, input_BTCHW: Tensor, state: State | None = None) -> Iterator[Opened]:
+        """The gates of each frame, for whoever wants to look into the layer."""
+        hidden_BDHW, cell_BDHW = state or self._zeros(input_BTCHW[:, 0])
+        for input_BCHW in input_BTCHW.unbind(1):
+            sums_BGHW = self.from_input(input_BCHW) + self.from_hidden(hidden_BDHW)
+            gates = self.gates.opened(sums_BGHW, cell_BDHW, self._gate_parameters())
+            cell_BDHW = gates.cell_BDHW
+            hidden_BDHW = gates.show_BDHW * self.gates.squash(cell_BDHW)
+            yield gates
+
+    def _zeros(self, input_BCHW: Tensor) -> State:
+        """Hidden map and cell before the first frame."""
+        batch, _, height, width = input_BCHW.shape
+        zero_BDHW = input_BCHW.new_zeros(batch, self.hidden, height, width)
+        return zero_BDHW, zero_BDHW
+
     def _gate_parameters(self, dtype: torch.dtype | None = None) -> Parameters:
         scale, shift = getattr(self.norm, "weight", None), getattr(self.norm, "bias", None)
         return Parameters(*(p if p is None else p.to(dtype) for p in (scale, shift, self.peephole)))
@@ -87,11 +104,7 @@ class ConvLSTMLayer(nn.Module):
         self, input_XCHW: Tensor, frames: int, state: State | None
     ) -> tuple[Tensor, State]:
         input_XGHW = gathered.conv2d(input_XCHW, self.from_input)
-        if state is None:
-            batch, (height, width) = len(input_XGHW) // frames, input_XGHW.shape[2:]
-            zero_BDHW = input_XCHW.new_zeros(batch, self.hidden, height, width)
-            state = zero_BDHW, zero_BDHW
-        hidden_BDHW, cell_BDHW = state
+        hidden_BDHW, cell_BDHW = state or self._zeros(input_XCHW[: len(input_XCHW) // frames])
         update, parameters = self.gates.fused(input_XCHW.device), self._gate_parameters()
         outputs = []
         for input_BGHW in input_XGHW.chunk(frames):

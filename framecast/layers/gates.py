@@ -44,6 +44,15 @@ class Measured(NamedTuple):
     rate_BK: Tensor | None = None
 
 
+class Opened(NamedTuple):
+    """How far the gates of a step are open, in [0, 1], and the cell after it."""
+
+    enter_BDHW: Tensor
+    keep_BDHW: Tensor
+    show_BDHW: Tensor
+    cell_BDHW: Tensor
+
+
 Update: TypeAlias = Callable[[Tensor, Tensor, Parameters], tuple[Tensor, Tensor]]
 
 
@@ -81,15 +90,21 @@ class Gates:
         self, sums_BGHW: Tensor, cell_BDHW: Tensor, parameters: Parameters
     ) -> tuple[Tensor, Tensor]:
         """New hidden map and cell, in plain torch: for any device and type, with stock autograd."""
+        *_, show_BDHW, new_BDHW = self.opened(sums_BGHW, cell_BDHW, parameters)
+        return show_BDHW * self.squash(new_BDHW), new_BDHW
+
+    def opened(self, sums_BGHW: Tensor, cell_BDHW: Tensor, parameters: Parameters) -> Opened:
+        """The gates themselves."""
         four = self._normed(sums_BGHW, parameters).chunk(4, dim=1)
         enter, keep, show, candidate = (four[self.order.index(gate)] for gate in "ifog")
         if parameters.peephole_3D is not None:
             see_enter, see_keep, see_show = parameters.peephole_3D[..., None, None]
             enter, keep = enter + see_enter * cell_BDHW, keep + see_keep * cell_BDHW
-        new_BDHW = self.open(keep) * cell_BDHW + self.open(enter) * self.squash(candidate)
+        enter, keep = self.open(enter), self.open(keep)
+        new_BDHW = keep * cell_BDHW + enter * self.squash(candidate)
         if parameters.peephole_3D is not None:
             show = show + see_show * new_BDHW
-        return self.open(show) * self.squash(new_BDHW), new_BDHW
+        return Opened(enter, keep, self.open(show), new_BDHW)
 
     def _normed(self, sums_BGHW: Tensor, parameters: Parameters) -> Tensor:
         scale, shift = parameters.scale_G, parameters.shift_G

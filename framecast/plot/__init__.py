@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from framecast.plot.animation import side_by_side_gif
     from framecast.plot.curves import lead_curves, training_curves
+    from framecast.plot.explanation import explained
     from framecast.plot.stills import error_maps, grid, strip
 
 _HOMES = {
     "error_maps": "stills",
+    "explained": "explanation",
     "grid": "stills",
     "lead_curves": "curves",
     "side_by_side_gif": "animation",
@@ -21,6 +23,7 @@ _HOMES = {
 }
 __all__ = [
     "error_maps",
+    "explained",
     "grid",
     "lead_curves",
     "side_by_side_gif",

@@ -47,7 +47,7 @@ def lead_curves(
     for index, name in enumerate(baselines):
         _curve(axis, name, curves[name], *BASELINES[index % len(BASELINES)])
     _curve(axis, model, curves[model], BLUE, "-", "o", width=2.2)
-    _tidy(axis)
+    tidy(axis)
     if better == "lower":
         axis.set_ylim(bottom=0)
     axis.xaxis.set_major_locator(MaxNLocator(10, integer=True))
@@ -93,7 +93,7 @@ def training_curves(rows: Sequence[Mapping[str, Any]], path: str | Path) -> Path
         step_S, value_S = _series(rows, column)
         dots = "o" if len(step_S) <= 30 else ""
         axis.plot(step_S, value_S, color=BLUE, marker=dots, ms=3, linewidth=1.4)
-        _tidy(axis)
+        tidy(axis)
         if column != "lr":
             _scale(axis, value_S)
         axis.set_title(title, fontsize=10, color=INK, loc="left")
@@ -130,7 +130,9 @@ def _mark_best(axis: Axes, step_S: NDArray[Any], value_S: NDArray[Any]) -> None:
     axis.set_title(says, fontsize=9, color=VERMILION, loc="right")
 
 
-def _tidy(axis: Axes) -> None:
+def tidy(axis: Axes) -> None:
+    """Faint lines and small numbers, as in all charts."""
+    """Faint lines, small numbers."""
     axis.spines[["top", "right"]].set_visible(False)
     axis.spines[["left", "bottom"]].set_color(FAINT)
     axis.tick_params(labelsize=8, colors=INK)

@@ -1,0 +1,58 @@
+"""`framecast explain`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from framecast.cli.options import Every, Grey, Run, Size, console, parse_size
+from framecast.errors import InputError
+
+
+def explain(
+    run: Run,
+    video: Annotated[Path, typer.Argument(help="A video, an image folder, an array or a grid.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help=".png or .html to write.")] = Path(
+        "explained.png"
+    ),
+    horizon: Annotated[int, typer.Option(help="Frames to forecast, N.")] = 10,
+    past: Annotated[int | None, typer.Option(help="Read so many of the last frames.")] = None,
+    at: Annotated[
+        str | None, typer.Option(help="ROW,COLUMN to trace back; else where most changes.")
+    ] = None,
+    lead: Annotated[int, typer.Option(help="Forecast frame to trace back, from 1.")] = 1,
+    size: Size = None,
+    grey: Grey = None,
+    every: Every = None,
+) -> None:
+    """Show what a forecast hangs on: which past frames and pixels, what the gates remember, reach.
+
+    Example: framecast explain runs/x storm.mp4 -o explained.html
+    """
+    pixel = _pixel(at)
+    from framecast.checkpoint import CONFIG, load, read_config
+    from framecast.data.film import open_footage
+    from framecast.explain import explain as look
+    from framecast.memory import enough_memory
+    from framecast.report import write_explanation
+
+    model = load(run)
+    trained_on = read_config(run).get("data", {}) if Path(run, CONFIG).exists() else {}
+    crop = trained_on.get("fit") != "squeeze"
+    shape: dict[str, Any] = {"size": parse_size(size), "every": every or 1, "grey": bool(grey)}
+    clip = open_footage(video, crop=crop, **shape)
+    with enough_memory("the gradient", "give a smaller --size, --past or --lead"):
+        found = look(model, clip, horizon, past=past, at=pixel, lead=lead)
+    path = write_explanation(found, out, f"{run} on {video.name}")
+    console.print(f"[green]{path}[/green]", soft_wrap=True)
+    console.print(found.says, soft_wrap=True)
+
+
+def _pixel(at: str | None) -> tuple[int, int] | None:
+    if at is None:
+        return None
+    parts = at.split(",")
+    if len(parts) != 2 or not all(part.strip().isdigit() for part in parts):
+        raise InputError(f"--at {at}", "is no pixel", "give row and column: 20,31")
+    row, column = map(int, parts)
+    return row, column

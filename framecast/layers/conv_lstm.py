@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from framecast.layers import gathered
-from framecast.layers.convolution import Shape, Way, fastest_way
+from framecast.layers.convolution import Shape, Way, computes_in, fastest_way
 from framecast.layers.gates import CompiledGates, Gates, Measured, Opened, Order, Parameters
 from framecast.layers.gathered import Use, Weights, weights_of
 
@@ -65,7 +65,7 @@ class ConvLSTMLayer(nn.Module):
             hidden_BTDHW and the state after the last frame; the cell stays float32 under autocast.
         """
         batch, frames = input_BTCHW.shape[:2]
-        device, dtype = input_BTCHW.device, _computes_in(input_BTCHW)
+        device, dtype = input_BTCHW.device, computes_in(input_BTCHW)
         input_XCHW = input_BTCHW.transpose(0, 1).flatten(0, 1)
         library = self.gates.compiled(device, dtype)
         if library is None:
@@ -132,12 +132,6 @@ class ConvLSTMLayer(nn.Module):
             *gates.parameters,
         )
         return hidden_XDHW, (hidden_BDHW, cell_BDHW)
-
-
-def _computes_in(x: Tensor) -> torch.dtype:
-    kind = x.device.type
-    mixed = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
-    return torch.get_autocast_dtype(kind) if mixed else x.dtype
 
 
 @dataclass(eq=False)

@@ -149,6 +149,13 @@ class Shape:
         return 8.0 * self.batch * self.height * self.width * (self.hidden * self.kernel) ** 2
 
 
+def computes_in(x: Tensor) -> torch.dtype:
+    """The type of what convolutions make of a tensor, which autocast may change."""
+    kind = x.device.type
+    mixed = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    return torch.get_autocast_dtype(kind) if mixed else x.dtype
+
+
 @cache
 def fastest_way(shape: Shape, dtype: torch.dtype, threads: int) -> Way:
     """One of `WAYS`, on this machine's processor; channels last in bf16."""

@@ -93,13 +93,19 @@ def weights_of(conv: nn.Conv2d) -> Weights:
     return Weights(conv) if prepared is None else prepared.of(conv)
 
 
-def conv2d(input_BCHW: Tensor, conv: nn.Conv2d) -> Tensor:
-    """What `conv` gives, which keeps height and width, its weight gradient gathered."""
-    if not torch.is_grad_enabled():
+def conv2d(input_BCHW: Tensor, conv: nn.Conv2d, way: Way | None = None) -> Tensor:
+    """What `conv` gives, which keeps height and width, its weight gradient gathered.
+
+    Args:
+        input_BCHW: any layout.
+        conv: of an odd side.
+        way: how to compute, and the type and layout of the output; None leaves it to torch.
+    """
+    if way is None and not torch.is_grad_enabled():
         return F.conv2d(input_BCHW, conv.weight, conv.bias, padding="same")
     weights = weights_of(conv)
     output_BGHW: Tensor = _Conv2d.apply(  # type: ignore[no-untyped-call]
-        input_BCHW, weights.weight_GCHW, weights.bias_G, weights
+        input_BCHW, weights.weight_GCHW, weights.bias_G, weights, way
     )
     return output_BGHW
 
@@ -140,24 +146,33 @@ class _Source(torch.autograd.Function):
 class _Conv2d(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, input_BCHW: Tensor, weight_GCHW: Tensor, bias_G: Tensor | None, weights: Weights
+        ctx: Any,
+        input_BCHW: Tensor,
+        weight_GCHW: Tensor,
+        bias_G: Tensor | None,
+        weights: Weights,
+        way: Way | None,
     ) -> Tensor:
-        output_BGHW = F.conv2d(input_BCHW, weight_GCHW, bias_G, padding="same")
-        ctx.weights = weights
+        if way is None:
+            output_BGHW = F.conv2d(input_BCHW, weight_GCHW, bias_G, padding="same")
+        else:
+            input_BCHW = way.laid_out(input_BCHW)
+            output_BGHW = weights.kernel(way).forward(input_BCHW, bias_G)
+        ctx.weights, ctx.way = weights, way
         ctx.save_for_backward(input_BCHW)
         return output_BGHW
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_BGHW: Tensor) -> tuple[Tensor | None, ...]:
-        kernel = ctx.weights.kernel(Way(grad_BGHW.dtype))
+        kernel = ctx.weights.kernel(ctx.way or Way(grad_BGHW.dtype))
         (input_BCHW,) = ctx.saved_tensors
         input_BCHW, grad_BGHW = kernel.way.laid_out(input_BCHW), kernel.way.laid_out(grad_BGHW)
         if ctx.needs_input_grad[1] or ctx.needs_input_grad[2]:
             ctx.weights.left.append(Use(kernel, input_BCHW, grad_BGHW))
         if not ctx.needs_input_grad[0]:
-            return None, None, None, None
-        return kernel.input_gradient(grad_BGHW, input_BCHW), None, None, None
+            return (None,) * 5
+        return kernel.input_gradient(grad_BGHW, input_BCHW), *(None,) * 4
 
 
 def _joined(uses: list[Use]) -> Iterator[tuple[Tensor, Tensor]]:

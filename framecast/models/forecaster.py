@@ -163,17 +163,22 @@ class Recurrent(Forecaster):
         probability = 1 - progress / until if until > 0 else 0.0  # below 0: never
         known_BMCHW = filled(past_BMCHW)
         given_BTCHW = filled(future_BNCHW[:, :-1], known_BMCHW[:, -1])
-        true_BT = _uniform(given_BTCHW) < probability
+        true_BT = uniform(given_BTCHW) < probability
         with constant_weights() as weights:
             next_BMCHW, state = self._in_pieces(weights, self.next_frames, None, known_BMCHW)
             first_BCHW = next_BMCHW[:, -1]
             begun = first_BCHW, state
             later_BTCHW, _ = self._in_pieces(weights, self._sample, begun, given_BTCHW, true_BT)
-        outputs_BNCHW = torch.cat([first_BCHW[:, None], later_BTCHW], dim=1)
-        loss = self.error(outputs_BNCHW, future_BNCHW)
-        if self.config.past_weight and past_BMCHW.shape[1] > 1:
+        next_BTCHW = torch.cat([next_BMCHW, later_BTCHW], dim=1)
+        return self.next_error(next_BTCHW, past_BMCHW, future_BNCHW)
+
+    def next_error(self, next_BTCHW: Tensor, past_BMCHW: Tensor, future_BNCHW: Tensor) -> Tensor:
+        """Of forecasts of all frames but the first; those inside the past have their own weight."""
+        known = past_BMCHW.shape[1] - 1
+        loss = self.error(next_BTCHW[:, known:], future_BNCHW)
+        if self.config.past_weight and known:
             loss = loss + self.config.past_weight * self.error(
-                next_BMCHW[:, :-1], past_BMCHW[:, 1:]
+                next_BTCHW[:, :known], past_BMCHW[:, 1:]
             )
         return loss
 
@@ -217,7 +222,7 @@ class Recurrent(Forecaster):
         return torch.cat(outputs, dim=1), state
 
 
-def _uniform(like_BTCHW: Tensor) -> Tensor:
+def uniform(like_BTCHW: Tensor) -> Tensor:
     """Random numbers in [0, 1), the same for a sequence however many processes share the batch."""
     size, rank = (dist.get_world_size(), dist.get_rank()) if dist.is_initialized() else (1, 0)
     batch, frames = like_BTCHW.shape[:2]

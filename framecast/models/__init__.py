@@ -9,13 +9,21 @@ from framecast.models.conv_lstm import ConvLSTM
 from framecast.models.forecaster import Forecaster, Task
 from framecast.models.keras_conv_lstm import KerasConvLSTM
 from framecast.models.mean_frame import MeanFrame
+from framecast.models.mim import MIM
 from framecast.models.persistence import Persistence
+from framecast.models.predrnn import PredRNN
+from framecast.models.predrnn_pp import PredRNNPP
+from framecast.models.predrnn_v2 import PredRNNV2
 
 MODELS: dict[str, type[Forecaster]] = {
     "persistence": Persistence,
     "mean_frame": MeanFrame,
     "conv_lstm": ConvLSTM,
     "keras_conv_lstm": KerasConvLSTM,
+    "predrnn": PredRNN,
+    "predrnn_pp": PredRNNPP,
+    "predrnn_v2": PredRNNV2,
+    "mim": MIM,
 }
 
 

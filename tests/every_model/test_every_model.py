@@ -23,6 +23,10 @@ TINY = {
     "mean_frame": {},
     "conv_lstm": {"hidden": (4, 3), "kernel": (3,), "patch": 2, "motion": 2, "norm": "group"},
     "keras_conv_lstm": {"filters": (4, 3, 2)},
+    "predrnn": {"hidden": (4, 4), "patch": 2},
+    "predrnn_pp": {"hidden": (4, 3), "patch": 2},
+    "predrnn_v2": {"hidden": (4, 4), "patch": 2},
+    "mim": {"hidden": (4, 4, 4), "patch": 2},
 }
 every_model = pytest.mark.parametrize("name", TINY)
 

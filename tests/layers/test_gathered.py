@@ -1,10 +1,11 @@
 """One weight gradient for all uses of a convolution."""
 
+import pytest
 import torch
 from torch import nn
 from torch.testing import assert_close
 
-from framecast.layers.convolution import Kernel
+from framecast.layers.convolution import WAYS, Kernel
 from framecast.layers.gathered import constant_weights, conv2d
 
 
@@ -25,6 +26,19 @@ def test_gradients_are_those_of_stock_autograd():
         else:
             loss = chain(conv, x, conv2d)
         assert_close(torch.autograd.grad(loss, [x, *conv.parameters()]), wanted)
+
+
+@pytest.mark.parametrize("way", WAYS.values())
+def test_a_way_changes_the_speed_alone(way):
+    conv = nn.Conv2d(16, 16, 3, padding=1)
+    x = torch.randn(2, 16, 5, 6, requires_grad=True)
+    wanted = torch.autograd.grad(chain(conv, x, lambda x, conv: conv(x)), [x, *conv.parameters()])
+    with constant_weights():
+        loss = chain(conv, x, lambda x, conv: conv2d(x, conv, way))
+    assert_close(torch.autograd.grad(loss, [x, *conv.parameters()]), wanted, rtol=1e-4, atol=1e-4)
+    with torch.no_grad():
+        assert_close(conv2d(x, conv, way), conv(x), rtol=1e-4, atol=1e-4)
+        assert conv2d(x, conv, way).is_contiguous(memory_format=way.layout)
 
 
 def test_all_uses_in_a_block_share_one_weight_gradient(monkeypatch):

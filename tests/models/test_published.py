@@ -29,6 +29,20 @@ PUBLISHED = {
         "3.36 M of the published weights are never used, and ours has none of them",
         (11.68, 56.8),
     ),
+    "predrnn": Published(23.8, 116.0),
+    "predrnn_pp": Published(
+        38.6,
+        171.7,
+        "3.28 M of the published weights are never used, and ours has none of them",
+        (35.3, 171.7),
+    ),
+    "predrnn_v2": Published(23.9, 116.6),
+    "mim": Published(
+        38.0,
+        179.2,
+        "0.59 M of the published weights are peepholes, one per position; ours are per channel",
+        (37.4, 179.2),
+    ),
 }
 every_recipe = pytest.mark.parametrize("recipe", PUBLISHED)
 

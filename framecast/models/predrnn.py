@@ -28,7 +28,9 @@ class PredRNN(Zigzag):
         2017,
         url="https://papers.nips.cc/paper/6689",
     )
-    about: ClassVar[str] = "a second memory through all layers: sharper than conv_lstm, and slower"
+    about: ClassVar[str] = (
+        "a second memory through all layers; ahead of conv_lstm after long training"
+    )
 
     def __init__(self, config: OneWidthConfig, task: Task) -> None:
         super().__init__(config, task)

@@ -113,7 +113,9 @@ class PredRNNPP(Zigzag):
         2018,
         arxiv="1804.06300",
     )
-    about: ClassVar[str] = "the best published of the recurrent ones, where training may be long"
+    about: ClassVar[str] = (
+        "the best of the published recurrent ones, after long training at its size"
+    )
 
     def __init__(self, config: PredRNNPPConfig, task: Task) -> None:
         super().__init__(config, task)

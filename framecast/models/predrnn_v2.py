@@ -9,7 +9,7 @@ Paper: Wang et al., TPAMI 2022, arXiv:2103.09504. Two things happen in training 
   1 - exp(-5 s) / 2 for s from 0 to 1. The default is the authors' 25,000 and 50,000 of 80,000.
 Differs: as `predrnn`. No convolution of the input can be done ahead in training, so it is slower.
 Shapes: B batch, M past frames, N future frames, T any frames, C channels, P pixels of a patch,
-D hidden channels, S sums of gates, H height, W width.
+D hidden channels, S sums of gates, H height, W width, L positions, K layers, E both gains.
 """
 
 from typing import ClassVar
@@ -58,7 +58,7 @@ class PredRNNV2(PredRNN):
         2022,
         arxiv="2103.09504",
     )
-    about: ClassVar[str] = "predrnn that learns to use a long past; where training may be long"
+    about: ClassVar[str] = "predrnn that learns to read a long past, and trains longer for it"
 
     def __init__(self, config: PredRNNV2Config, task: Task) -> None:
         super().__init__(config, task)
@@ -97,13 +97,14 @@ class PredRNNV2(PredRNN):
             [drawn_BT[:, :inside] < chances[0], drawn_BT[:, inside:] < chances[1]], dim=1
         )
         with constant_weights() as weights:
-            first_B1CHW, (*own, _) = self.next_frames(known_BMCHW[:, :1])
-            begun = first_B1CHW[:, 0], (*own, drawn_BT.new_zeros(len(drawn_BT)))
+            *own, _ = self.start(F.pixel_unshuffle(known_BMCHW[:, 0], self.config.patch))
+            state = *own, drawn_BT.new_zeros(len(drawn_BT))
+            first_B1CHW, state = self.next_frames(known_BMCHW[:, :1], state)
+            begun = first_B1CHW[:, 0], state
             read = self._in_pieces(weights, self._sample, begun, given_BTCHW, true_BT)
             later_BTCHW, (_, (*_, alike_B)) = read
         next_BTCHW = torch.cat([first_B1CHW, later_BTCHW], dim=1)
-        alike = alike_B.mean() / max(1, given_BTCHW.shape[1])
-        weighed: Tensor = self.config.decoupling * alike
+        weighed: Tensor = self.config.decoupling * alike_B.mean() / next_BTCHW.shape[1]
         return self.next_error(next_BTCHW, past_BMCHW, future_BNCHW) + weighed
 
     def chances(self, progress: float | Tensor) -> tuple[Tensor, Tensor]:

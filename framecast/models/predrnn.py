@@ -29,7 +29,7 @@ class PredRNN(Zigzag):
         url="https://papers.nips.cc/paper/6689",
     )
     about: ClassVar[str] = (
-        "a second memory through all layers; ahead of conv_lstm after long training"
+        "a second memory through all layers; ahead of conv_lstm after 200 epochs"
     )
 
     def __init__(self, config: OneWidthConfig, task: Task) -> None:

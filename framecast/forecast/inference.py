@@ -105,8 +105,7 @@ def recorded(model: Forecaster, past: Tensor) -> Forecaster:
     """
     if not recordable(_home(model, default=past).device):
         return model
-    parts = ("window",) if isinstance(model, Direct) else ("step", "next_frames")
-    recordings = _recordings.setdefault(model, {part: Recordings() for part in parts})
+    recordings = _recordings.setdefault(model, {part: Recordings() for part in model.parts})
     twin = copy(model)  # not deep: it shares all that it holds
     for part, kept in recordings.items():
         kept.renew(model)

@@ -69,6 +69,7 @@ class Forecaster(nn.Module):
         about: what it is good for, in a line, shown in tables.
         multiple: H and W must be multiples of this; `forecast.rollout` pads and crops.
         calibration: training windows that `calibrate` is given, at most.
+        parts: methods, of trees of tensors to such trees, that are recorded on a GPU.
     """
 
     Config: ClassVar[type[ForecasterConfig]] = ForecasterConfig
@@ -76,6 +77,7 @@ class Forecaster(nn.Module):
     about: ClassVar[str] = ""
     multiple: int = 1
     calibration: ClassVar[int] = 2048
+    parts: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, config: ForecasterConfig, task: Task) -> None:
         super().__init__()
@@ -126,6 +128,7 @@ class Recurrent(Forecaster):
     """A model with a state: give `step`, and override `next_frames` where that can be faster."""
 
     Config: ClassVar[type[ForecasterConfig]] = RecurrentConfig
+    parts: ClassVar[tuple[str, ...]] = ("step", "next_frames")
 
     def step(self, frame_BCHW: Tensor, state: State) -> tuple[Tensor, State]:
         """Read one frame, forecast the next. `state` is None at the start."""
@@ -231,6 +234,8 @@ def uniform(like_BTCHW: Tensor) -> Tensor:
 
 class Direct(Forecaster):
     """A model that emits N frames at once: give `window`. It reads exactly `task.past` frames."""
+
+    parts: ClassVar[tuple[str, ...]] = ("window",)
 
     def window(self, past_BMCHW: Tensor) -> Tensor:
         """Forecast `task.future` frames from `task.past` frames: future_BNCHW."""

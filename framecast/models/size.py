@@ -21,13 +21,16 @@ class Size(NamedTuple):
 def size_of(model: Forecaster) -> Size:
     """Count parameters, and multiply–accumulates of `task.past` → `task.future` frames.
 
+    Sides that are no multiple of the model's are rounded up, as a forecast pads them.
+
     Convolutions, matrix products and attention count, as the published tables count; what is done
     pixel by pixel does not. A twin on the meta device is counted, so nothing is computed.
     """
     task = model.task
     with torch.device("meta"):
         twin = type(model)(model.config, task).eval()
-        past_BMCHW = torch.empty(1, task.past, task.channels, task.height, task.width)
+        sides = (-(-side // twin.multiple) * twin.multiple for side in (task.height, task.width))
+        past_BMCHW = torch.empty(1, task.past, task.channels, *sides)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         twin(past_BMCHW, task.future)
     parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)

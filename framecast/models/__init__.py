@@ -5,25 +5,33 @@ from difflib import get_close_matches
 from typing import Any
 
 from framecast.errors import InputError
+from framecast.models.advection import Advection
 from framecast.models.conv_lstm import ConvLSTM
+from framecast.models.encoder_forecaster import EncoderForecaster
 from framecast.models.forecaster import Forecaster, Task
 from framecast.models.keras_conv_lstm import KerasConvLSTM
+from framecast.models.mau import MAU
 from framecast.models.mean_frame import MeanFrame
 from framecast.models.mim import MIM
 from framecast.models.persistence import Persistence
 from framecast.models.predrnn import PredRNN
 from framecast.models.predrnn_pp import PredRNNPP
 from framecast.models.predrnn_v2 import PredRNNV2
+from framecast.models.phydnet import PhyDNet
 
 MODELS: dict[str, type[Forecaster]] = {
     "persistence": Persistence,
     "mean_frame": MeanFrame,
+    "advection": Advection,
     "conv_lstm": ConvLSTM,
+    "encoder_forecaster": EncoderForecaster,
     "keras_conv_lstm": KerasConvLSTM,
     "predrnn": PredRNN,
     "predrnn_pp": PredRNNPP,
     "predrnn_v2": PredRNNV2,
     "mim": MIM,
+    "phydnet": PhyDNet,
+    "mau": MAU,
 }
 
 

@@ -21,12 +21,16 @@ TASK = Task(channels=1, height=16, width=16, past=4, future=3)
 TINY = {
     "persistence": {},
     "mean_frame": {},
+    "advection": {},
     "conv_lstm": {"hidden": (4, 3), "kernel": (3,), "patch": 2, "motion": 2, "norm": "group"},
+    "encoder_forecaster": {"hidden": (4, 6), "stride": (2, 2), "down": (3, 3), "thin": 3},
     "keras_conv_lstm": {"filters": (4, 3, 2)},
     "predrnn": {"hidden": (4, 4), "patch": 2},
     "predrnn_pp": {"hidden": (4, 3), "patch": 2},
     "predrnn_v2": {"hidden": (4, 4), "patch": 2},
     "mim": {"hidden": (4, 4, 4), "patch": 2},
+    "phydnet": {"width": 8, "kernel": 3, "residual": (3,)},
+    "mau": {"cells": 2, "width": 6, "tau": 2},
 }
 every_model = pytest.mark.parametrize("name", TINY)
 

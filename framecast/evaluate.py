@@ -203,7 +203,7 @@ def evaluate_run(
     limit: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Scores:
-    """Score a trained model on a data set, beside persistence and the mean training frame.
+    """Score a model on a data set, beside persistence, the mean training frame and advection.
 
     "all" takes clips that the model was not trained on as a whole; there is no mean training frame
     then. Past and future are those of the model, and so is the range that measured values are
@@ -237,6 +237,7 @@ def evaluate_run(
         adopt(data, model.task.scaling)
     windows, past = pick(data, split), data.config.past
     baselines = {"mean_frame": mean_frame(data.train, past)} if len(data.train) else {}
+    baselines["advection"] = build_model("advection", task=_task(windows, past))
     scores = evaluate(
         model, windows, baselines=baselines, limit=limit, past=past, progress=progress
     )

@@ -298,7 +298,7 @@ def run(tmp_path):
 def test_a_run_is_scored_on_its_own_data(run):
     scores = evaluate_run(run, "moving_digits")
     assert (scores.model, scores.data, scores.sequences) == (str(run), "moving_digits", 4)
-    assert [*scores.baselines] == ["persistence", "mean_frame"]
+    assert [*scores.baselines] == ["persistence", "mean_frame", "advection"]
     assert len(scores.scores["mse"].per_lead) == 3
     assert scores.example[0].shape == (2, 1, 28, 28)
 
@@ -323,7 +323,7 @@ def test_clips_kept_from_training_are_scored_whole(run, tmp_path):
     np.save(path, np.random.default_rng(0).random((12, 16, 16), dtype=np.float32))
     scores = evaluate_run(run, str(path), split="all")
     assert scores.sequences == 12 - 4
-    assert [*scores.baselines] == ["persistence"]
+    assert [*scores.baselines] == ["persistence", "advection"]
 
 
 def test_resamples_are_draws_with_replacement(monkeypatch):

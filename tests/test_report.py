@@ -203,6 +203,21 @@ def test_verdict_on_the_mean_frame(mean_frame, says):
     assert good == (mean_frame > 60)
 
 
+@pytest.mark.parametrize(
+    ("mean_frame", "advection", "says"),
+    [
+        (120.0, 80.0, "It beats the mean training frame by 50 % and optical flow by 25 %."),
+        (120.0, 60.0, "the mean training frame by 50 %. It does not beat optical flow."),
+        (50.0, 60.0, "It does not beat the mean training frame or optical flow."),
+    ],
+)
+def test_verdict_on_optical_flow(mean_frame, advection, says):
+    rows = {"mean_frame": {"mse": score(mean_frame)}, "advection": {"mse": score(advection)}}
+    said, good = verdict(SCORES | {"baselines": rows})
+    assert said.endswith(says)
+    assert good == (min(mean_frame, advection) > 60)
+
+
 @pytest.mark.parametrize("name", ["config.json", "environment.json", "forecast.gif"])
 def test_a_damaged_file_is_named(run, tmp_path, name):
     (run / name).write_bytes(b'{"model": \xff')

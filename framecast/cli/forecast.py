@@ -154,7 +154,7 @@ def evaluate(
     axes: Axes = None,
     sets: Sets = None,
 ) -> None:
-    """Score a model on a data set, beside persistence and the mean training frame.
+    """Score a model on a data set, beside persistence, the mean training frame and advection.
 
     Example: framecast evaluate runs/x moving_mnist --root data/ --json scores.json
     """

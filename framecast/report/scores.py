@@ -8,7 +8,11 @@ from framecast.metrics import METRICS
 from framecast.report.html import UNKNOWN, Html, section, table, tag
 
 GAIN = 0.005  # a smaller one would be printed as 0 %
-BASELINES = {"persistence": "Last frame repeated", "mean_frame": "Mean training frame"}
+BASELINES = {
+    "persistence": "Last frame repeated",
+    "mean_frame": "Mean training frame",
+    "advection": "Optical flow",
+}
 
 
 def verdict(scores: Mapping[str, Any]) -> tuple[str, bool]:
@@ -21,12 +25,16 @@ def verdict(scores: Mapping[str, Any]) -> tuple[str, bool]:
     if not skills:
         return "", False
     said, good = _against_persistence(skills)
-    gain = _gain_over_mean_frame(scores)
-    if gain is None:
-        return f"{said}.", good
-    if gain < GAIN:
-        return f"{said}. It does not beat the mean training frame.", False
-    return f"{said}. It beats the mean training frame by {_percent(gain)}.", good
+    gains = {
+        "the mean training frame": _gain_over(scores, "mean_frame"),
+        "optical flow": _gain_over(scores, "advection"),
+    }
+    known = {name: gain for name, gain in gains.items() if gain is not None}
+    beaten = [f"{name} by {_percent(gain)}" for name, gain in known.items() if gain >= GAIN]
+    unbeaten = [name for name, gain in known.items() if gain < GAIN]
+    said += f". It beats {' and '.join(beaten)}" if beaten else ""
+    said += f". It does not beat {' or '.join(unbeaten)}" if unbeaten else ""
+    return f"{said}.", good and not unbeaten
 
 
 def _against_persistence(skills: Mapping[int, float]) -> tuple[str, bool]:
@@ -40,10 +48,10 @@ def _against_persistence(skills: Mapping[int, float]) -> tuple[str, bool]:
     return (f"{said}, but not at {lost} of {len(skills)} lead times" if lost else said), not lost
 
 
-def _gain_over_mean_frame(scores: Mapping[str, Any]) -> float | None:
-    """By how much the mean squared error is below that of the mean frame, where both are known."""
+def _gain_over(scores: Mapping[str, Any], baseline: str) -> float | None:
+    """By how much the mean squared error is below that of a baseline, where both are known."""
     mine = _score(scores, "mse").get("mean")
-    theirs = _score(scores, "mse", "mean_frame").get("mean")
+    theirs = _score(scores, "mse", baseline).get("mean")
     return 1 - mine / theirs if _known(mine) and _known(theirs) and theirs else None
 
 

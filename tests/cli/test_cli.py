@@ -74,7 +74,7 @@ def test_train_evaluate_forecast_check(run: Run, clip: Path, trained: Path, tmp_
     code, _, err = run("evaluate", trained, clip, "--json", "s.json", "--plots", "pictures")
     assert (code, err) == (0, "")
     scores = json.loads(Path("s.json").read_text())
-    assert set(scores["baselines"]) == {"persistence", "mean_frame"}
+    assert set(scores["baselines"]) == {"persistence", "mean_frame", "advection"}
     assert len(scores["scores"]["mse"]["per_lead"]) == 4
     assert list(Path("pictures").glob("*.png"))
     for name in ("f.gif", "f.mp4", "f.npy", "f.png"):

@@ -11,6 +11,7 @@ from framecast.models.encoder_forecaster import EncoderForecaster
 from framecast.models.forecaster import Forecaster, Task
 from framecast.models.keras_conv_lstm import KerasConvLSTM
 from framecast.models.mau import MAU
+from framecast.models.lstm import LSTM
 from framecast.models.mean_frame import MeanFrame
 from framecast.models.mim import MIM
 from framecast.models.persistence import Persistence
@@ -18,6 +19,9 @@ from framecast.models.predrnn import PredRNN
 from framecast.models.predrnn_pp import PredRNNPP
 from framecast.models.predrnn_v2 import PredRNNV2
 from framecast.models.phydnet import PhyDNet
+from framecast.models.predformer import PredFormer
+from framecast.models.simvp import SimVP
+from framecast.models.tau import TAU
 
 MODELS: dict[str, type[Forecaster]] = {
     "persistence": Persistence,
@@ -32,6 +36,10 @@ MODELS: dict[str, type[Forecaster]] = {
     "mim": MIM,
     "phydnet": PhyDNet,
     "mau": MAU,
+    "lstm": LSTM,
+    "simvp": SimVP,
+    "tau": TAU,
+    "predformer": PredFormer,
 }
 
 

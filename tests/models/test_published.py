@@ -56,6 +56,17 @@ PUBLISHED = {
         "1.05 M of the published weights are norms bound to 16×16 positions; ours have 2 a channel",
         (3.43, 17.8),
     ),
+    "lstm": Published(
+        142.667776,  # Shi et al. 2015, table 1: FC-LSTM 2048-2048
+        0.0,
+        "the paper counts no multiply–accumulates; ours answers every frame of the past",
+        (142.667776, 2.01),
+    ),
+    "simvp": Published(46.8, 16.5),
+    "simvp_incepu": Published(58.0, 19.4),
+    "tau": Published(44.7, 16.0),
+    "predformer": Published(25.3, 16.5),
+    "predformer_8": Published(33.7, 22.0),
 }
 every_recipe = pytest.mark.parametrize("recipe", PUBLISHED)
 

@@ -88,7 +88,9 @@ class LSTM(Recurrent):
         2015,
         arxiv="1502.04681",
     )
-    about: ClassVar[str] = "what ConvLSTM was made to beat: no convolution, one frame size"
+    about: ClassVar[str] = (
+        "fully connected, what ConvLSTM was made to beat: small frames of one size"
+    )
 
     def __init__(self, config: LSTMConfig, task: Task) -> None:
         super().__init__(config, task)

@@ -10,7 +10,6 @@ E channels in the translator, H height, W width of frames, h, w of encoded ones.
 """
 
 import math
-from functools import partial
 from typing import ClassVar, Literal
 
 import torch
@@ -25,13 +24,10 @@ KERNELS = (3, 5, 7, 11)  # of the branches of an inception block
 GROUPS = 8  # of their channels
 
 
-class SimVPConfig(ForecasterConfig):
-    """Settings of `SimVP`."""
+class TranslatorConfig(ForecasterConfig):
+    """Settings of models that translate all encoded frames at once."""
 
     loss: Literal["mse", "mae", "mse_mae"] = Field("mse", description="what training minimises")
-    translator: Literal["gsta", "incep_u"] = Field(
-        "gsta", description="gated attention with large kernels, or a U of inception blocks"
-    )
     width: int = Field(
         16, ge=4, le=1024, multiple_of=2, description="channels of one encoded frame"
     )
@@ -39,7 +35,15 @@ class SimVPConfig(ForecasterConfig):
         4, ge=1, le=12, description="blocks of encoder and decoder; every second halves the sides"
     )
     hidden: int = Field(128, ge=4, le=8192, multiple_of=4, description="channels in the translator")
-    layers: int = Field(4, ge=1, le=64, description="blocks of the translator; incep_u: twice")
+    layers: int = Field(4, ge=1, le=64, description="blocks of the translator")
+
+
+class SimVPConfig(TranslatorConfig):
+    """Settings of `SimVP`."""
+
+    translator: Literal["gsta", "incep_u"] = Field(
+        "gsta", description="gated attention, or a U of inception blocks (twice as many)"
+    )
 
 
 class SpatialGate(nn.Module):
@@ -62,7 +66,9 @@ class Inception(nn.Module):
 
     def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
         super().__init__()
-        groups = math.gcd(GROUPS, hidden // 2, outputs)
+        groups = math.gcd(
+            GROUPS, hidden // 2, outputs // 2
+        )  # a norm of one map would undo its bias
         self.squeeze = nn.Conv2d(inputs, hidden // 2, 1)
         self.branches = nn.ModuleList(
             nn.Sequential(
@@ -76,7 +82,10 @@ class Inception(nn.Module):
     def forward(self, x_BEhw: Tensor) -> Tensor:
         """Sum over branches."""
         x_BEhw = self.squeeze(x_BEhw)
-        return torch.stack([branch(x_BEhw) for branch in self.branches]).sum(dim=0)
+        sum_BEhw: Tensor = self.branches[0](x_BEhw)
+        for branch in self.branches[1:]:
+            sum_BEhw = sum_BEhw + branch(x_BEhw)
+        return sum_BEhw
 
 
 class InceptionU(nn.Module):
@@ -107,7 +116,7 @@ class InceptionU(nn.Module):
 class SimVP(Direct):
     """Frames to frames by convolutions alone, all N at once."""
 
-    Config = SimVPConfig
+    Config: ClassVar[type[ForecasterConfig]] = SimVPConfig
     paper: ClassVar[Paper] = Paper(
         "Tan, Cheng and Gao, Zhangyang and Li, Siyuan and Li, Stan Z.",
         "SimVP: Towards Simple yet Powerful Spatiotemporal Predictive Learning",
@@ -115,19 +124,22 @@ class SimVP(Direct):
         2022,
         arxiv="2211.12509",
     )
-    about: ClassVar[str] = "fast with long training on a GPU; all frames at once, sharp near ones"
+    about: ClassVar[str] = (
+        "all frames at once, by convolutions alone: quick to run, wants long training"
+    )
 
-    def __init__(self, config: SimVPConfig, task: Task) -> None:
+    def __init__(self, config: TranslatorConfig, task: Task) -> None:
         super().__init__(config, task)
-        build = (
-            InceptionU
-            if config.translator == "incep_u"
-            else partial(mixing_translator, gate=SpatialGate)
-        )
-        sizes = task.past * config.width, config.hidden, task.future * config.width
-        translator = build(*sizes, config.layers)
+        translator = self.translator(task.past * config.width, task.future * config.width)
         self.network = FoldedForecast(task.channels, config.width, config.depth, translator)
         self.multiple = self.network.multiple
+
+    def translator(self, inputs: int, outputs: int) -> nn.Module:
+        """From the channels of M encoded frames to those of N."""
+        sizes = inputs, self.config.hidden, outputs, self.config.layers
+        if self.config.translator == "incep_u":
+            return InceptionU(*sizes)
+        return mixing_translator(*sizes, SpatialGate)
 
     def window(self, past_BMCHW: Tensor) -> Tensor:
         """Forecast N frames at once."""

@@ -10,37 +10,28 @@ Shapes: B batch, M past frames, N future frames, C channels, E channels in the t
 H height, W width of frames, h, w of encoded ones, P = C × H × W.
 """
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from framecast.layers.simvp import FoldedForecast, LargeKernel, mixing_translator
+from framecast.layers.simvp import LargeKernel, mixing_translator
 from framecast.missing import filled
-from framecast.models.forecaster import Direct, ForecasterConfig, Task
 from framecast.models.paper import Paper
+from framecast.models.simvp import SimVP, TranslatorConfig
 
 REDUCTION = 16  # channels of the translator per inner one of the dynamic part
 TEMPERATURE = 0.1  # of the softmax over the pixels of a change
 NEVER = -1e4  # logit of a missing pixel: its share is 0, and so is its gradient
 
 
-class TAUConfig(ForecasterConfig):
+class TAUConfig(TranslatorConfig):
     """Settings of `TAU`."""
 
-    loss: Literal["mse", "mae", "mse_mae"] = Field("mse", description="what training minimises")
     divergence: float = Field(
         0.1, ge=0, le=1e6, description="weight of the divergence of changes, the mean over pixels"
     )
-    width: int = Field(
-        16, ge=4, le=1024, multiple_of=2, description="channels of one encoded frame"
-    )
-    depth: int = Field(
-        4, ge=1, le=12, description="blocks of encoder and decoder; every second halves the sides"
-    )
-    hidden: int = Field(128, ge=4, le=8192, description="channels in the translator")
-    layers: int = Field(4, ge=1, le=64, description="blocks of the translator")
 
 
 class TemporalGate(nn.Module):
@@ -73,8 +64,8 @@ def divergence_of_changes(forecast_BNCHW: Tensor, truth_BNCHW: Tensor) -> Tensor
         truth_BNCHW: NaN where missing. What changes from or to it is left out.
     """
     truth_BNP, forecast_BNP = (
-        (frames[:, 1:] - frames[:, :-1]).flatten(2).float() / TEMPERATURE
-        for frames in (truth_BNCHW, forecast_BNCHW)
+        (frames[:, 1:] - frames[:, :-1]).flatten(2) / TEMPERATURE
+        for frames in (truth_BNCHW.float(), forecast_BNCHW.float())
     )
     missing_BNP = truth_BNP.isnan()
     log_q_BNP, log_p_BNP = (
@@ -85,7 +76,7 @@ def divergence_of_changes(forecast_BNCHW: Tensor, truth_BNCHW: Tensor) -> Tensor
     return divergence_BNP.sum() / (~missing_BNP).sum().clamp_min(1)
 
 
-class TAU(Direct):
+class TAU(SimVP):
     """SimVP with attention over time, all N frames at once."""
 
     Config = TAUConfig
@@ -97,19 +88,12 @@ class TAU(Direct):
         2023,
         arxiv="2206.12126",
     )
-    about: ClassVar[str] = "as simvp, a little smaller and better; long training on a GPU"
+    about: ClassVar[str] = "as simvp, with weights for each time, and a loss that looks at changes"
 
-    def __init__(self, config: TAUConfig, task: Task) -> None:
-        super().__init__(config, task)
-        sizes = task.past * config.width, config.hidden, task.future * config.width
-        translator = mixing_translator(*sizes, config.layers, TemporalGate)
-        self.network = FoldedForecast(task.channels, config.width, config.depth, translator)
-        self.multiple = self.network.multiple
-
-    def window(self, past_BMCHW: Tensor) -> Tensor:
-        """Forecast N frames at once."""
-        future_BNCHW: Tensor = self.network(past_BMCHW, self.task.future)
-        return future_BNCHW
+    def translator(self, inputs: int, outputs: int) -> nn.Module:
+        """From the channels of M encoded frames to those of N."""
+        sizes = inputs, self.config.hidden, outputs, self.config.layers
+        return mixing_translator(*sizes, TemporalGate)
 
     def loss(self, past_BMCHW: Tensor, future_BNCHW: Tensor, progress: float | Tensor) -> Tensor:
         """The error, and how far changes diverge from the true ones."""

@@ -65,12 +65,12 @@ class FoldedForecast(nn.Module):
         batch, past = past_BMCHW.shape[:2]
         skip_XDHW = self.encoder[0](past_BMCHW.flatten(0, 1))
         hidden_XDhw = self.encoder[1:](skip_XDHW)
-        folded_BEhw = self.translator(hidden_XDhw.view(batch, -1, *hidden_XDhw.shape[2:]))
-        hidden_XDhw = folded_BEhw.view(batch * future, -1, *folded_BEhw.shape[2:])
-        skip_BNDHW = as_many(skip_XDHW.view(batch, past, *skip_XDHW.shape[1:]), future)
+        folded_BEhw = self.translator(hidden_XDhw.reshape(batch, -1, *hidden_XDhw.shape[2:]))
+        hidden_XDhw = folded_BEhw.reshape(batch * future, -1, *folded_BEhw.shape[2:])
+        skip_BNDHW = as_many(skip_XDHW.reshape(batch, past, *skip_XDHW.shape[1:]), future)
         drawn_XDHW = self.decoder[:-1](hidden_XDhw) + skip_BNDHW.flatten(0, 1)
         frames_XCHW: Tensor = self.head(self.decoder[-1](drawn_XDHW))
-        return frames_XCHW.view(batch, future, *past_BMCHW.shape[2:])
+        return frames_XCHW.reshape(batch, future, *past_BMCHW.shape[2:])
 
 
 def as_many(past_BMCHW: Tensor, future: int) -> Tensor:

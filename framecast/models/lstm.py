@@ -111,7 +111,7 @@ class LSTM(Recurrent):
             seen.append((below_BTD.flatten(0, 1), memory_BTD.flatten(0, 1)))
             last.append((below_BTD[:, -1], memory_BTD[:, -1]))
         next_XCHW, _ = self._ahead(seen, shape[-2:])
-        return next_XCHW.view(shape), last
+        return next_XCHW.reshape(shape), last
 
     def step(self, frame_BCHW: Tensor, state: State) -> tuple[Tensor, State]:
         """Read one frame, forecast the next."""
@@ -131,7 +131,7 @@ class LSTM(Recurrent):
             below_X1D, memory_X1D = cell(below_X1D, before)
             after.append((below_X1D[:, 0], memory_X1D[:, 0]))
         frame_XP: Tensor = torch.sigmoid(self.head(after[-1][0]))
-        frame_XCHW = frame_XP.view(len(frame_XP), -1, self.task.height, self.task.width)
+        frame_XCHW = frame_XP.reshape(len(frame_XP), -1, self.task.height, self.task.width)
         return _stretch(frame_XCHW, size), after
 
 

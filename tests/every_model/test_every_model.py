@@ -81,6 +81,16 @@ def test_any_size_any_past_and_any_horizon(name, channels, size):
         assert torch.isfinite(future).all()
 
 
+@every_model
+@torch.no_grad()
+def test_colours_may_lie_side_by_side_in_memory(name):
+    """As a decoder leaves them; a `view` of such a tensor fails."""
+    model = build(name, Task(channels=3, height=16, width=16, past=4, future=3)).eval()
+    past = movie(4, channels=3)
+    side_by_side = past.movedim(2, -1).contiguous().movedim(-1, 2)
+    torch.testing.assert_close(model(side_by_side, 3), model(past, 3))
+
+
 @every_learner
 def test_every_parameter_learns(name):
     model = build(name).train()

@@ -30,7 +30,7 @@ class PredFormerConfig(ForecasterConfig):
 
     loss: Literal["mse", "mae", "mse_mae"] = Field("mse", description="what training minimises")
     patch: Literal[1, 2, 4, 8, 16] = Field(8, description="side of the square that is one token")
-    width: int = Field(128, ge=8, le=4096, multiple_of=8, description="of a token")
+    width: int = Field(64, ge=8, le=4096, multiple_of=8, description="of a token")
     heads: int = Field(4, ge=1, le=64, description="of attention; they share the width")
     layers: int = Field(2, ge=1, le=64, description="how often the order is gone through")
     order: str = Field(

@@ -28,9 +28,7 @@ class TranslatorConfig(ForecasterConfig):
     """Settings of models that translate all encoded frames at once."""
 
     loss: Literal["mse", "mae", "mse_mae"] = Field("mse", description="what training minimises")
-    width: int = Field(
-        16, ge=4, le=1024, multiple_of=2, description="channels of one encoded frame"
-    )
+    width: int = Field(8, ge=4, le=1024, multiple_of=2, description="channels of one encoded frame")
     depth: int = Field(
         4, ge=1, le=12, description="blocks of encoder and decoder; every second halves the sides"
     )

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from framecast.checkpoint import CONFIG, load, read_config
+from framecast.checkpoint import config_of, load
 from framecast.data import DATASETS, locate, open_data
 from framecast.data.scaling import adopt
 from framecast.data.windows import Windows, pick
@@ -222,7 +222,7 @@ def evaluate_run(
         InputError: the run, the data or a setting cannot be used.
     """
     model = load(run)
-    trained_on = read_config(run).get("data", {}) if Path(run, CONFIG).exists() else {}
+    trained_on = config_of(run).get("data", {})
     known = {"past": model.task.past, "future": model.task.future}
     typed = dict(settings or {})
     name, implied = locate(source, typed.get("variable"))

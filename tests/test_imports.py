@@ -15,7 +15,7 @@ LEVELS = [
     ["data", "models"],
     ["checkpoint", "forecast", "check"],
     ["evaluate", "explain", "plot", "export"],
-    ["train"],
+    ["train", "publish"],
     ["benchmark"],
     ["report"],
     ["web", "cli"],

@@ -20,12 +20,23 @@ from framecast.models.forecaster import Forecaster, Task
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 LIMIT = 1 << 20  # bytes of config.json
+_PACKAGE = Path(__file__).parents[1]
+SHIPPED = next(  # beside the package in a checkout, inside it in a wheel
+    (folder for folder in (_PACKAGE / "weights", _PACKAGE.parent / "weights") if folder.is_dir()),
+    _PACKAGE / "weights",
+)
 _SECTIONS = TypeAdapter(dict[str, dict[str, Any]])
 
 
 def model_name(model: Forecaster) -> str:
     """The key of the model in `MODELS`."""
     return next(name for name, kind in MODELS.items() if kind is type(model))
+
+
+def shipped() -> list[str]:
+    """Names of the weights that come with framecast, such as conv_lstm/moving_mnist."""
+    found = SHIPPED.glob(f"*/*/{CONFIG}")
+    return sorted(path.parent.relative_to(SHIPPED).as_posix() for path in found)
 
 
 def save(model: Forecaster, folder: str | Path, extra: Mapping[str, Any] | None = None) -> Path:
@@ -45,15 +56,26 @@ def save(model: Forecaster, folder: str | Path, extra: Mapping[str, Any] | None 
     return folder
 
 
-def files_of(model: Forecaster, extra: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
-    """Names and contents of the files of a weights folder; for the arguments see `save`."""
-    yield WEIGHTS, to_bytes(model.state_dict())
+def files_of(
+    model: Forecaster, extra: Mapping[str, Any], *, half: bool = False
+) -> Iterator[tuple[str, bytes]]:
+    """Names and contents of the files of a weights folder; for the arguments see `save`.
+
+    With half, numbers with a fraction are float16 in the file.
+    """
+    state = model.state_dict()
+    yield WEIGHTS, to_bytes(halved(state) if half else state)
     config = {
         "model": {"name": model_name(model), **model.config.model_dump(mode="json")},
         "task": asdict(model.task),
         **extra,
     }
     yield CONFIG, json.dumps(config, indent=2).encode()
+
+
+def halved(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same tensors, those with a fraction in float16."""
+    return {key: x.half() if x.is_floating_point() else x for key, x in state.items()}
 
 
 def to_bytes(tensors: Mapping[str, Tensor]) -> bytes:
@@ -72,7 +94,9 @@ def read_config(folder: str | Path) -> dict[str, Any]:
         with open_file(path) as file:
             content = file.read(LIMIT + 1)
     except OSError:
-        fix = "give a folder written by framecast train, or one of " + ", ".join(MODELS)
+        fix = "give a folder written by framecast train, or one of " + ", ".join(
+            [*MODELS, *shipped()]
+        )
         raise InputError(folder, "is neither a run folder nor a model", fix) from None
     if len(content) > LIMIT:
         raise InputError(path, f"has more than {LIMIT} bytes", "restore the file")
@@ -114,6 +138,8 @@ def load(source: str | Path) -> Forecaster:
 def _untrained(name: str) -> Forecaster:
     model = build_model(name)
     if model.state_dict():
+        ready = [weights for weights in shipped() if weights.startswith(f"{name}/")]
         fix = f"framecast train DATA --model {name} --out runs/{name}"
+        fix += f", or take {' or '.join(ready)}" if ready else ""
         raise InputError(name, "has to be trained first", fix)
     return model.eval()

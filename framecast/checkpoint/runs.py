@@ -5,6 +5,7 @@ from pathlib import Path
 
 from framecast.checkpoint import model_files, steps
 from framecast.checkpoint.model_files import CONFIG, WEIGHTS
+from framecast.checkpoint.places import find
 from framecast.errors import InputError
 from framecast.models.forecaster import Forecaster
 
@@ -18,7 +19,8 @@ def load(source: str | Path) -> Forecaster:
     are none yet, those of its newest good checkpoint are taken, and a warning says so.
 
     Args:
-        source: a run or weights folder, or the name of a model with nothing to learn.
+        source: a run or weights folder, weights of `shipped`, hf://ORG/NAME or
+            hf://ORG/NAME@REVISION, or the name of a model with nothing to learn.
 
     Returns:
         The model on the CPU, in evaluation mode.
@@ -29,10 +31,10 @@ def load(source: str | Path) -> Forecaster:
     >>> load("persistence").training
     False
     """
-    run = Path(source)
+    run = find(source)
     checkpoints = steps.committed(run)[: steps.MOST]
     if not checkpoints:
-        return model_files.load(source)
+        return model_files.load(run)
     best = steps.best_of(run)
     checkpoints.sort(key=lambda folder: steps.step_of(folder) != best)
     for folder in (run, *checkpoints):

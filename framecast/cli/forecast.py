@@ -105,7 +105,7 @@ def _forecast_video(
     tile: int | None,
     variable: str | None,
 ) -> None:
-    from framecast.checkpoint import CONFIG, load, read_config
+    from framecast.checkpoint import config_of, load
     from framecast.clip import Clip
     from framecast.data.film import open_footage
     from framecast.data.folder import unseen
@@ -117,7 +117,7 @@ def _forecast_video(
     from framecast.video.write import write
 
     model = load(run)
-    trained_on = read_config(run).get("data", {}) if Path(run, CONFIG).exists() else {}
+    trained_on = config_of(run).get("data", {})
     crop = trained_on.get("fit") != "squeeze"
     if variable is None:
         clip = open_footage(video, size=shape, crop=crop, **look)
@@ -202,7 +202,7 @@ def check(
     """
     from framecast.check import check as probe
     from framecast.check import check_data, check_motion
-    from framecast.checkpoint import CONFIG, load
+    from framecast.checkpoint import config_of, load
     from framecast.data import open_data
     from framecast.models import build_model
 
@@ -211,8 +211,7 @@ def check(
         for key in settings[section] if not use else ():
             fix = "set model.KEY=VALUE, or data.KEY=VALUE with --data"
             raise InputError(f"--set {section}.{key}", "does nothing here", fix)
-    trained = Path(model, CONFIG).exists()
-    fresh = settings["model"] or not trained
+    fresh = settings["model"] or not config_of(model)
     forecaster = build_model(model, settings["model"]) if fresh else load(model)
     verdicts = probe(forecaster, draws=draws)
     if data is not None:

@@ -20,7 +20,10 @@ Source = Annotated[
     typer.Argument(help="A data set's name, a video, a folder or zip of videos, or an array file."),
 ]
 Run = Annotated[
-    str, typer.Argument(help="A run folder, a weights folder, or a model such as persistence.")
+    str,
+    typer.Argument(
+        help="A run or weights folder, weights by name, hf://ORG/NAME, or such as persistence."
+    ),
 ]
 Split = Annotated[str, typer.Option(help="train, validation or test.")]
 Scored = Annotated[

@@ -13,7 +13,9 @@ import shutil
 import stat
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -30,12 +32,24 @@ FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping
 log = logging.getLogger("framecast")
 
 
+_plain: ContextVar[bool] = ContextVar("_plain", default=False)
+
+
+@contextmanager
+def plain_torch() -> Iterator[None]:
+    """A block without compiled code: an exported model can hold the operations of torch alone."""
+    token = _plain.set(True)
+    try:
+        yield
+    finally:
+        _plain.reset(token)
+
+
 def allowed() -> bool:
-    """Whether the user lets code be compiled."""
-    return os.environ.get("FRAMECAST_COMPILE") != "0"
+    """Whether the user, and the block around, let code be compiled."""
+    return os.environ.get("FRAMECAST_COMPILE") != "0" and not _plain.get()
 
 
-@cache
 def compiled(source: str, options: tuple[tuple[str, float], ...]) -> Library | None:
     """The functions of a file in this folder; None where it cannot be compiled, said once.
 
@@ -43,8 +57,11 @@ def compiled(source: str, options: tuple[tuple[str, float], ...]) -> Library | N
         source: name of the file.
         options: macros and their values.
     """
-    if not allowed():
-        return None
+    return _compiled(source, options) if allowed() else None
+
+
+@cache
+def _compiled(source: str, options: tuple[tuple[str, float], ...]) -> Library | None:
     compiler = _compiler()
     if compiler is None:
         return None

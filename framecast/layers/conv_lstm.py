@@ -104,10 +104,13 @@ class ConvLSTMLayer(nn.Module):
         self, input_XCHW: Tensor, frames: int, state: State | None
     ) -> tuple[Tensor, State]:
         input_XGHW = gathered.conv2d(input_XCHW, self.from_input)
-        hidden_BDHW, cell_BDHW = state or self._zeros(input_XCHW[: len(input_XCHW) // frames])
+        # Not chunk, nor len: exported, the batch is a symbol, which those make a number of.
+        input_TBGHW = input_XGHW.view(frames, -1, *input_XGHW.shape[1:])
+        first_BCHW = input_XCHW.view(frames, -1, *input_XCHW.shape[1:])[0]
+        hidden_BDHW, cell_BDHW = state or self._zeros(first_BCHW)
         update, parameters = self.gates.fused(input_XCHW.device), self._gate_parameters()
         outputs = []
-        for input_BGHW in input_XGHW.chunk(frames):
+        for input_BGHW in input_TBGHW.unbind():
             sums_BGHW = input_BGHW + gathered.conv2d(hidden_BDHW, self.from_hidden)
             hidden_BDHW, cell_BDHW = update(sums_BGHW, cell_BDHW, parameters)
             outputs.append(hidden_BDHW)

@@ -1,0 +1,110 @@
+"""Weights on the Hugging Face hub: hf://ORG/NAME, or hf://ORG/NAME@REVISION.
+
+Two files are fetched and no others, into the cache of the hub's own library. What is in them is
+as little trusted as any folder, and read by the same code: nothing in it is run.
+"""
+
+import os
+import re
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from framecast.checkpoint.model_files import CONFIG, LIMIT, WEIGHTS
+from framecast.checkpoint.weights_file import CONTENT, HEADER
+from framecast.errors import InputError
+
+SCHEME = "hf://"
+REPO = r"[\w-][\w.-]*/[\w-][\w.-]*"
+LIMITS = {CONFIG: LIMIT, WEIGHTS: 8 + HEADER + CONTENT}  # bytes
+SECONDS = 20  # without an answer
+
+
+def library() -> Any:
+    """huggingface_hub.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # is read when it is imported
+    try:
+        return import_module("huggingface_hub")
+    except ImportError:
+        fix = "pip install 'framecast[hub]'"
+        raise InputError("the Hugging Face hub", "needs the package huggingface_hub", fix) from None
+
+
+@cache  # one process keeps to one revision, and asks once
+def fetch(address: str) -> Path:
+    """The folder in the cache that holds config.json and model.safetensors.
+
+    Without a connection, what was fetched before is taken.
+
+    Args:
+        address: hf://ORG/NAME, @REVISION after it for a branch, tag or commit.
+
+    Raises:
+        InputError: this is no such address, there are no such weights, they are too large, or the
+            hub cannot be reached.
+    """
+    match = re.fullmatch(rf"{SCHEME}({REPO})(?:@([\w.][\w./-]*))?", address)
+    if match is None:
+        raise InputError(address, "is no address of weights", "give hf://ORG/NAME or …@REVISION")
+    repo, revision = match.groups()
+    hub = library()
+    try:
+        info = hub.HfApi().model_info(repo, revision=revision, files_metadata=True, timeout=SECONDS)
+        sizes = {file.rfilename: file.size for file in info.siblings or ()}
+        _check(address, sizes)
+        paths = [hub.hf_hub_download(repo, name, revision=info.sha) for name in LIMITS]
+    except InputError:
+        raise
+    except Exception as error:
+        if not _is_of_the_hub(error):
+            raise
+        if not _unreachable(error):
+            raise refused(address, error) from None
+        paths = [_cached(hub, repo, name, revision) for name in LIMITS]
+        if None in paths:
+            raise refused(address, error) from None
+    return Path(paths[0]).parent
+
+
+def _check(address: str, sizes: dict[str, int | None]) -> None:
+    for name, limit in LIMITS.items():
+        if name not in sizes:
+            what = f"has no {name}"
+            raise InputError(address, what, "give weights that framecast push wrote")
+        if (sizes[name] or 0) > limit:
+            what = f"has a {name} of {sizes[name]} bytes, at most {limit} are read"
+            raise InputError(address, what, "give other weights")
+
+
+def _cached(hub: Any, repo: str, name: str, revision: str | None) -> str | None:
+    found = hub.try_to_load_from_cache(repo, name, revision=revision)
+    return found if isinstance(found, str) else None
+
+
+def _is_of_the_hub(error: Exception) -> bool:
+    """Whether the network, the hub or its library is at fault, and not we."""
+    errors = library().errors
+    kinds = (errors.HTTPError, errors.HFValidationError, errors.LocalTokenNotFoundError, OSError)
+    return isinstance(error, kinds)
+
+
+def _unreachable(error: Exception) -> bool:
+    """Whether nobody answered."""
+    return getattr(error, "response", None) is None
+
+
+def refused(where: str, error: Exception) -> InputError:
+    """What to tell the user when the hub says no, or says nothing."""
+    if _unreachable(error):
+        what = f"cannot be reached ({type(error).__name__})"
+        return InputError(where, what, "check the connection, HF_ENDPOINT and HF_HUB_OFFLINE")
+    status = error.response.status_code  # type: ignore[attr-defined]
+    if status in (401, 403, 404):
+        what = f"is not there, or not for you (HTTP {status})"
+        return InputError(where, what, "check the name, and log in: hf auth login, or set HF_TOKEN")
+    return InputError(where, f"was refused by the hub (HTTP {status})", "try again later")

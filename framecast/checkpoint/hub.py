@@ -4,6 +4,7 @@ Two files are fetched and no others, into the cache of the hub's own library. Wh
 as little trusted as any folder, and read by the same code: nothing in it is run.
 """
 
+import logging
 import os
 import re
 from functools import cache
@@ -19,6 +20,8 @@ SCHEME = "hf://"
 REPO = r"[\w-][\w.-]*/[\w-][\w.-]*"
 LIMITS = {CONFIG: LIMIT, WEIGHTS: 8 + HEADER + CONTENT}  # bytes
 SECONDS = 20  # without an answer
+
+log = logging.getLogger("framecast")
 
 
 def library() -> Any:
@@ -57,18 +60,22 @@ def fetch(address: str) -> Path:
         info = hub.HfApi().model_info(repo, revision=revision, files_metadata=True, timeout=SECONDS)
         sizes = {file.rfilename: file.size for file in info.siblings or ()}
         _check(address, sizes)
-        paths = [hub.hf_hub_download(repo, name, revision=info.sha) for name in LIMITS]
+        # The first by the name of the revision, so that the cache knows it; both of one commit.
+        config = Path(hub.hf_hub_download(repo, CONFIG, revision=revision))
+        hub.hf_hub_download(repo, WEIGHTS, revision=config.parent.name)
     except InputError:
         raise
     except Exception as error:
-        if not _is_of_the_hub(error):
+        if not is_of_the_hub(error):
             raise
         if not _unreachable(error):
             raise refused(address, error) from None
-        paths = [_cached(hub, repo, name, revision) for name in LIMITS]
-        if None in paths:
+        cached = [hub.try_to_load_from_cache(repo, name, revision=revision) for name in LIMITS]
+        if not all(isinstance(path, str) for path in cached):
             raise refused(address, error) from None
-    return Path(paths[0]).parent
+        config = Path(cached[0])
+        log.warning("%s cannot be reached: what was fetched before is taken", address)
+    return config.parent
 
 
 def _check(address: str, sizes: dict[str, int | None]) -> None:
@@ -81,14 +88,9 @@ def _check(address: str, sizes: dict[str, int | None]) -> None:
             raise InputError(address, what, "give other weights")
 
 
-def _cached(hub: Any, repo: str, name: str, revision: str | None) -> str | None:
-    found = hub.try_to_load_from_cache(repo, name, revision=revision)
-    return found if isinstance(found, str) else None
-
-
-def _is_of_the_hub(error: Exception) -> bool:
+def is_of_the_hub(error: Exception) -> bool:
     """Whether the network, the hub or its library is at fault, and not we."""
-    errors = library().errors
+    errors = import_module("huggingface_hub.errors")
     kinds = (errors.HTTPError, errors.HFValidationError, errors.LocalTokenNotFoundError, OSError)
     return isinstance(error, kinds)
 

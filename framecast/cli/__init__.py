@@ -10,6 +10,7 @@ from framecast.cli.explain import explain
 from framecast.cli.forecast import check, evaluate, forecast
 from framecast.cli.keras import export_keras, import_keras
 from framecast.cli.models import cite, models
+from framecast.cli.publish import export, pack, push
 from framecast.cli.torch import import_torch
 from framecast.cli.train import demo, train
 from framecast.errors import InputError
@@ -28,8 +29,8 @@ app = typer.Typer(
 app.add_typer(data, name="data")
 for command in (train, forecast, evaluate, explain, check, demo, models, cite):
     app.command()(command)
-for converter in (import_keras, export_keras, import_torch):
-    app.command()(converter)
+for passed_on in (pack, push, export, import_keras, export_keras, import_torch):
+    app.command()(passed_on)
 
 
 def main() -> None:

@@ -89,4 +89,4 @@ def change_in_half(model: Forecaster) -> float:
 def is_halved(model: Forecaster) -> bool:
     """Whether float16 holds its weights without loss, as after `pack`."""
     state = model.state_dict()
-    return all(torch.equal(x, state[key].to(x).to(state[key])) for key, x in halved(state).items())
+    return all(torch.equal(x.to(state[key]), state[key]) for key, x in halved(state).items())

@@ -65,6 +65,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(hub.status)
         if parts[:2] == ["api", "models"]:
             repo, revision = "/".join(parts[2:4]), "/".join(parts[5:]) or "main"
+        elif len(parts) != 5:  # what the library asks for itself
+            return self.answer(404)
         else:  # ORG/NAME/resolve/REVISION/FILE
             repo, revision = "/".join(parts[:2]), parts[3]
         if repo not in hub.repos:

@@ -106,7 +106,10 @@ def export(
     path, task = Path(path), model.task
     if path.suffix not in FORMATS:
         raise InputError(path, "is of no known kind", f"name it {' or '.join(FORMATS)}")
-    past, horizon = task.past if past is None else past, horizon or task.future
+    if path.suffix == ".onnx":
+        _packages()
+    past = task.past if past is None else past
+    horizon = task.future if horizon is None else horizon
     size = (task.height, task.width) if size is None else size
     _check(model, past, horizon, size)
     with inference(model), _quiet():
@@ -296,7 +299,6 @@ def _cases(
 
 
 def _to_onnx(program: ExportedProgram, graph: _Graph) -> bytes:
-    _package("onnxscript")
     made = torch.onnx.export(
         program,
         dynamo=True,
@@ -327,7 +329,7 @@ def _name_axes(proto: Any, graph: _Graph) -> None:
 
 
 def _run_onnx(content: bytes) -> Run:
-    runtime = _package("onnxruntime")
+    runtime = _packages()
     options = runtime.SessionOptions()
     options.log_severity_level = 4  # what is wrong is raised
     options.intra_op_num_threads = torch.get_num_threads()
@@ -352,12 +354,14 @@ def _run_pt2(content: bytes) -> Run:
     return run
 
 
-def _package(name: str) -> Any:
+def _packages() -> Any:
+    """ONNX Runtime; torch needs onnxscript."""
     try:
-        return import_module(name)
-    except ImportError:
+        import_module("onnxscript")
+        return import_module("onnxruntime")
+    except ImportError as error:
         fix = "pip install 'framecast[onnx]'"
-        raise InputError("ONNX", f"needs the package {name}", fix) from None
+        raise InputError("ONNX", f"needs the package {error.name}", fix) from None
 
 
 @contextmanager

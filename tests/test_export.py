@@ -81,6 +81,7 @@ def test_a_recurrent_model_gives_a_forecast_and_a_step(tmp_path, past_BMCHW):
         each.name: np.zeros((2, *each.shape[1:2], 8, 8), np.float32)
         for each in session.get_inputs()[1:]
     }
+    next_BCHW = None
     for time in range(4 + 9 - 1):
         feeds["frame"] = past_BMCHW[:, time].numpy() if time < 4 else next_BCHW
         next_BCHW, *state = session.run(None, feeds)

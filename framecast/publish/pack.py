@@ -57,11 +57,12 @@ def pack(run: str | Path, out: str | Path, said: Said) -> Packed:
         raise InputError(run, "has no weights", "give a trained model")
     name = "/".join(out.resolve().parts[-2:])
     files = dict(files_to_pass_on(run, model, half=True))
-    size, difference = len(files[WEIGHTS]), change_in_half(model)
+    size = len(files[WEIGHTS])
     if size > LARGEST:
         what = f"takes {size / 1e6:.1f} MB in float16, at most {LARGEST / 1e6:.0f} MB are packed"
         raise InputError(run, what, f"give a smaller {model_name(model)}, or framecast push it")
-    if not difference <= NOTICED:
+    difference = change_in_half(model)
+    if not difference <= NOTICED:  # NaN too
         what = f"forecasts otherwise in float16, by up to {difference:.3f} of a pixel"
         raise InputError(run, what, "framecast push keeps float32")
     files[CARD] = write_card(name, run, model, said).encode()
@@ -82,7 +83,7 @@ def change_in_half(model: Forecaster) -> float:
     twin.load_state_dict(halved(model.state_dict()))
     size = task.height, task.width
     past_BMCHW = drawn_frames(SEQUENCES, task.past, task.channels, size)
-    one, two = (rollout(each, past_BMCHW, task.future) for each in (model, twin))
+    one, two = (rollout(each, past_BMCHW, task.future, clip=False) for each in (model, twin))
     return (one - two).abs().max().item()
 
 

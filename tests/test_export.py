@@ -14,6 +14,7 @@ import torch
 
 from framecast.errors import InputError
 from framecast.export import FORMATS, TOLERANCE, export
+from framecast.layers.compiled import allowed, compiled, plain_torch
 from framecast.models import MODELS, build_model
 from framecast.models.forecaster import Direct, Recurrent, Task
 from tests.every_model.test_every_model import TINY
@@ -58,6 +59,8 @@ def test_every_model_is_exported_or_says_why_not(name, suffix, tmp_path):
     assert {*tmp_path.iterdir()} == {file.path for file in files}
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_recurrent_model_gives_a_forecast_and_a_step(tmp_path, past_BMCHW):
     settings = {"hidden": (3,), "patch": 2, "motion": 2}
     model = tiny("conv_lstm", settings)
@@ -96,6 +99,17 @@ def test_a_pt2_is_read_by_torch_alone(tmp_path, past_BMCHW):
     files, _ = export(model, tmp_path / "m.pt2", past=4)
     (future,) = torch.export.load(files[0].path).module()(past_BMCHW)
     assert torch.equal(future, model(past_BMCHW, 3))
+
+
+def test_compiled_layers_stand_aside():
+    """Tracing with them would end in an error; the plain equations forecast the same."""
+    model, past_BMCHW = tiny("conv_lstm"), torch.rand(2, 4, 1, 16, 16)
+    before = model(past_BMCHW, 3)
+    with plain_torch(), torch.no_grad():
+        assert not allowed()
+        assert compiled("gates.cpp", ()) is None
+        plain = model(past_BMCHW, 3)
+    torch.testing.assert_close(plain, before, rtol=0, atol=1e-5)
 
 
 class Shifty(Recurrent):

@@ -113,6 +113,11 @@ def weights_files(base):
     for wrong in ("F8_E4M3", "BOOL", "C64", "os.system", "F32\0", 32, None):
         yield f"type {wrong!r}", changed(dtype=wrong)
     yield "whole numbers", changed(dtype="I64")
+    for half in ("F16", "BF16"):
+        yield f"{half} in the bytes of F32", changed(dtype=half)
+        yield f"{half} with offsets alone", changed(dtype=half, data_offsets=[start, start + 2])
+    halves = {key: entry | {"dtype": "F16"} for key, entry in header.items()}
+    yield "F16 in half the bytes", packed(halves, content[: size // 2])
     yield "an extra field", changed(module="os")
     fewer = {key: header[key] for key in header if key != last}
     yield "a tensor missing", packed(fewer, content[: header[last]["data_offsets"][0]])

@@ -146,7 +146,7 @@ def fresh(kind, monkeypatch):
     return kind(kind.Config(), TASK)
 
 
-@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("suffix", [".pt2", pytest.param(".onnx", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("kind", "words"), [(Shifty, "up to 0.0"), (Untraceable, "is not written")]
 )

@@ -30,14 +30,14 @@ def explain(
     Example: framecast explain runs/x storm.mp4 -o explained.html
     """
     pixel = _pixel(at)
-    from framecast.checkpoint import CONFIG, load, read_config
+    from framecast.checkpoint import config_of, load
     from framecast.data.film import open_footage
     from framecast.explain import explain as look
     from framecast.memory import enough_memory
     from framecast.report import write_explanation
 
     model = load(run)
-    trained_on = read_config(run).get("data", {}) if Path(run, CONFIG).exists() else {}
+    trained_on = config_of(run).get("data", {})
     crop = trained_on.get("fit") != "squeeze"
     shape: dict[str, Any] = {"size": parse_size(size), "every": every or 1, "grey": bool(grey)}
     clip = open_footage(video, crop=crop, **shape)

@@ -8,6 +8,7 @@ from framecast.errors import InputError
 from framecast.models.advection import Advection
 from framecast.models.conv_lstm import ConvLSTM
 from framecast.models.encoder_forecaster import EncoderForecaster
+from framecast.models.e3d_lstm import E3DLSTM
 from framecast.models.forecaster import Forecaster, Task
 from framecast.models.keras_conv_lstm import KerasConvLSTM
 from framecast.models.mau import MAU
@@ -22,6 +23,7 @@ from framecast.models.phydnet import PhyDNet
 from framecast.models.predformer import PredFormer
 from framecast.models.simvp import SimVP
 from framecast.models.tau import TAU
+from framecast.models.swin_lstm import SwinLSTM
 
 MODELS: dict[str, type[Forecaster]] = {
     "persistence": Persistence,
@@ -40,6 +42,8 @@ MODELS: dict[str, type[Forecaster]] = {
     "simvp": SimVP,
     "tau": TAU,
     "predformer": PredFormer,
+    "swin_lstm": SwinLSTM,
+    "e3d_lstm": E3DLSTM,
 }
 
 

@@ -35,6 +35,8 @@ TINY = {
     "simvp": {"width": 4, "depth": 2, "hidden": 12, "layers": 2},
     "tau": {"width": 4, "depth": 2, "hidden": 12, "layers": 2},
     "predformer": {"patch": 4, "width": 16, "heads": 2, "layers": 1},
+    "swin_lstm": {"patch": 2, "width": 4, "depths": (2, 1), "heads": (1, 2), "window": 3},
+    "e3d_lstm": {"hidden": 4, "layers": 2, "patch": 2, "recall": 2},
 }
 every_model = pytest.mark.parametrize("name", TINY)
 

@@ -7,23 +7,23 @@ from typing import Any
 from framecast.errors import InputError
 from framecast.models.advection import Advection
 from framecast.models.conv_lstm import ConvLSTM
-from framecast.models.encoder_forecaster import EncoderForecaster
 from framecast.models.e3d_lstm import E3DLSTM
+from framecast.models.encoder_forecaster import EncoderForecaster
 from framecast.models.forecaster import Forecaster, Task
 from framecast.models.keras_conv_lstm import KerasConvLSTM
-from framecast.models.mau import MAU
 from framecast.models.lstm import LSTM
+from framecast.models.mau import MAU
 from framecast.models.mean_frame import MeanFrame
 from framecast.models.mim import MIM
 from framecast.models.persistence import Persistence
+from framecast.models.phydnet import PhyDNet
+from framecast.models.predformer import PredFormer
 from framecast.models.predrnn import PredRNN
 from framecast.models.predrnn_pp import PredRNNPP
 from framecast.models.predrnn_v2 import PredRNNV2
-from framecast.models.phydnet import PhyDNet
-from framecast.models.predformer import PredFormer
 from framecast.models.simvp import SimVP
-from framecast.models.tau import TAU
 from framecast.models.swin_lstm import SwinLSTM
+from framecast.models.tau import TAU
 
 MODELS: dict[str, type[Forecaster]] = {
     "persistence": Persistence,

@@ -43,6 +43,7 @@ PUBLISHED = {
         179.2,
         "0.59 M of the published weights are peepholes, one per position; ours are per channel",
         (37.4, 179.2),
+    ),
     "encoder_forecaster": Published(
         11.32,
         158.8,

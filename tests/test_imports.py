@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "framecast"
 
 LEVELS = [
     ["errors"],
-    ["clip", "files", "memory", "missing", "settings"],
+    ["clip", "clock", "files", "memory", "missing", "settings"],
     ["video", "layers", "losses", "metrics"],
     ["data", "models"],
     ["checkpoint", "forecast", "check"],

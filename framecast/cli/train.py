@@ -2,7 +2,6 @@
 
 import csv
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,6 +24,7 @@ from framecast.cli.options import (
     lines_shown,
     sections,
 )
+from framecast.clock import Moment
 from framecast.errors import InputError, Stopped
 
 if TYPE_CHECKING:
@@ -45,9 +45,7 @@ def train(
     ] = None,
     resume: Annotated[
         Path | None,
-        typer.Option(
-            help="Go on with this run; a longer --epochs, --steps or --minutes extends it."
-        ),
+        typer.Option(help="Go on with this run; a longer length, such as --epochs, extends it."),
     ] = None,
     model: Annotated[str | None, typer.Option(help="A model's name.")] = None,
     recipe: Annotated[
@@ -56,6 +54,9 @@ def train(
     epochs: Annotated[int | None, typer.Option(help="Passes over the data.")] = None,
     steps: Annotated[int | None, typer.Option(help="Updates of the weights.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Time for everything.")] = None,
+    cpu_minutes: Annotated[
+        float | None, typer.Option(help="Processor time of all threads for everything.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights, order and sampling.")] = None,
     past: Past = None,
     future: Future = None,
@@ -73,7 +74,7 @@ def train(
 
     Ctrl-C and SIGTERM save the run and end it with exit code 130 and 143; --resume runs/x goes on.
     """
-    started = time.monotonic()
+    started = Moment.now()
     from framecast.checkpoint import read_config
     from framecast.train import resume as go_on
     from framecast.train import train as run
@@ -81,7 +82,9 @@ def train(
     typed = sections(
         sets,
         data=data_settings(past, future, root, size, grey, every, stride, axes),
-        train=given(epochs=epochs, steps=steps, minutes=minutes, seed=seed),
+        train=given(
+            epochs=epochs, steps=steps, minutes=minutes, cpu_minutes=cpu_minutes, seed=seed
+        ),
     )
     if resume:
         fixed = given(DATA=source, **{"--out": out, "--model": model, "--recipe": recipe})

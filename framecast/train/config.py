@@ -10,16 +10,22 @@ from pydantic import Field, model_validator
 from framecast.errors import InputError
 from framecast.settings import Settings
 
-LENGTHS = ("epochs", "steps", "minutes")
+LENGTHS = ("epochs", "steps", "minutes", "cpu_minutes")
 SECTIONS = ("model", "data", "train")
 
 
 class TrainConfig(Settings):
-    """How to train. One of epochs, steps and minutes says how long; without any, 20 epochs."""
+    """How to train, and how long: by one of `LENGTHS`, or else for 20 epochs."""
 
     epochs: int | None = Field(None, ge=1, description="passes over the training windows")
     steps: int | None = Field(None, ge=1, description="updates of the weights")
     minutes: float | None = Field(None, gt=0, description="time for everything, set-up included")
+    cpu_minutes: float | None = Field(
+        None,
+        gt=0,
+        description="processor time of all threads for everything, set-up included: on a busy"
+        " machine as much is learnt as on an idle one",
+    )
     batch: int = Field(4, ge=1, description="windows per update, over all processes")
     optimizer: Literal["adam", "adamw"] = Field("adamw", description="update rule")
     learning_rate: float = Field(4e-3, gt=0, le=10, description="at its highest")

@@ -53,7 +53,7 @@ class Checkpoints:
             said = str(error).split("\n")[0]
             raise InputError("the checkpoint", f"does not fit ({said})", fix) from None
         if run.news.share >= 1:
-            fix = "extend it with --epochs, --steps or --minutes, counted from its start"
+            fix = "extend it by a length, such as --epochs or --minutes, counted from its start"
             raise InputError("the run", f"is finished at step {run.news.step}", fix)
         if not run.goes_on:
             fix = "raise train.early_stopping"

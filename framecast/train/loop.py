@@ -5,7 +5,6 @@ Shapes: B batch, M past frames, N future frames, C channels, H height, W width.
 
 import logging
 import math
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from framecast.clock import Moment
 from framecast.data.windows import Dataset, Windows, batch_on, shuffled
 from framecast.errors import InputError
 from framecast.evaluate import PIXELS
@@ -237,12 +237,13 @@ class Run:
     def step(self) -> None:
         """Make one update, then validate where that is due."""
         trainer, last = self.trainer, self.news
-        before = time.monotonic()
+        before = Moment.now()
         loss, rate = trainer.step(last.step, last.share)
-        seconds = time.monotonic() - before
+        spent = Moment.now() - before
+        seconds = self.budget.reading(spent)
         self.budget.step_seconds = max(0.9 * self.budget.step_seconds, seconds)
         task = trainer.model.task
-        speed = trainer.sampler.batch * (task.past + task.future) / seconds
+        speed = trainer.sampler.batch * (task.past + task.future) / spent.wall
         share = self.share(last.step + 1)
         skipped = trainer.guard.skipped
         self.news = Progress(last.step + 1, share, loss.item(), rate, speed, skipped)
@@ -254,9 +255,9 @@ class Run:
         return self.trainer.processes.agree(self.budget.progress(step))
 
     def _validate(self) -> None:
-        trainer, before = self.trainer, time.monotonic()
+        trainer, before = self.trainer, Moment.now()
         mse, score = validate(trainer.judged, trainer.data.validation, trainer.config)
-        self.budget.reserve_for(time.monotonic() - before)
+        self.budget.reserve_for(self.budget.reading(Moment.now() - before))
         best = trainer.patience.improved(trainer.processes.agree(score))
         self.news = replace(self.news, validation_mse=mse, best=best)
 
@@ -285,7 +286,7 @@ def fit(
     watch: Watch,
     *,
     processes: Processes | None = None,
-    started: float | None = None,
+    started: Moment | None = None,
     keeper: Keeper | None = None,
 ) -> None:
     """Train a model.
@@ -297,14 +298,14 @@ def fit(
         watch: called after each step with the weights worth keeping and how it goes; a validation
             has taken place where `validation_mse` is set, and `best` says that it was the best.
         processes: the group that trains together; by default what torchrun's environment says.
-        started: clock reading from which `config.minutes` counts; by default now.
+        started: from when the time of `config` counts; by default now.
         keeper: writes the run down, and may take it up where it was; by default nobody does.
 
     Raises:
         InputError: the batch cannot be shared among the processes.
         Diverged: ten losses or gradients in a row were not finite.
     """
-    started = time.monotonic() if started is None else started
+    started = started or Moment.now()
     torch.manual_seed(config.seed)
     if keeper is None or not keeper.resumes:
         batch = min(64, max(1, PIXELS // math.prod(data.train.shape_TCHW)))

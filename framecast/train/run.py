@@ -2,7 +2,6 @@
 
 import json
 import logging
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import torch
 
 from framecast.checkpoint import CONFIG, load, read_config, save, steps
 from framecast.checkpoint.lock import locked
+from framecast.clock import Moment
 from framecast.data import DATASETS, locate, open_data
 from framecast.data.scaling import scaling_of
 from framecast.data.windows import Dataset, pick
@@ -85,7 +85,7 @@ def train(
     recipe: str | Path | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     watches: Sequence[Watch] = (),
-    started: float | None = None,
+    started: Moment | None = None,
 ) -> Forecaster:
     """Train a model on a data set, and keep everything in a run folder.
 
@@ -97,7 +97,7 @@ def train(
         recipe: a TOML file, or the name of one that comes with framecast.
         settings: sections model, data and train; they win over the recipe.
         watches: called after each step, see `fit`.
-        started: clock reading from which `train.minutes` counts; by default now.
+        started: from when a length in minutes counts; by default now.
 
     Returns:
         The model with its best weights.
@@ -112,7 +112,7 @@ def train(
     >>> train("moving_digits", run, model="conv_lstm", settings=tiny).config.hidden
     (4,)
     """
-    started = time.monotonic() if started is None else started
+    started = started or Moment.now()
     refuse_taken(Path(out))  # and again under its lock, but here before data are decoded
     typed = _named(settings or {}, source, model)
     job = Job.of(Path(out), merge(read_recipe(recipe) if recipe else {}, typed))
@@ -125,7 +125,7 @@ def resume(
     *,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     watches: Sequence[Watch] = (),
-    started: float | None = None,
+    started: Moment | None = None,
 ) -> Forecaster:
     """Go on with a run where its last good checkpoint is, bit for bit, or make it longer.
 
@@ -137,7 +137,7 @@ def resume(
         settings: sections model, data and train; what is there may not differ from what the run
             began with, unless `MAY_CHANGE` names it. A length counts from the start of the run.
         watches: called after each step, see `fit`.
-        started: clock reading from which `train.minutes` counts, with what was spent before.
+        started: from when minutes count, with what was spent before; by default now.
 
     Returns:
         The model with its best weights.
@@ -146,7 +146,7 @@ def resume(
         InputError: there is no such run, it is finished or in use, a setting or the data differ.
         Stopped: Ctrl-C or SIGTERM came; `resume` goes on.
     """
-    started = time.monotonic() if started is None else started
+    started = started or Moment.now()
     run = Path(run)
     if not steps.committed(run):
         raise _nothing_to_take_up(run)
@@ -216,7 +216,7 @@ def _carry_out(
     job: Job,
     processes: Processes,
     watches: Sequence[Watch],
-    started: float,
+    started: Moment,
     kept: Snapshot | None = None,
 ) -> Forecaster:
     config = settle_precision(job.config, processes)

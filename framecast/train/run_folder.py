@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import math
-import time
 from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch import Tensor
 from framecast import plot
 from framecast.checkpoint import CONFIG, WEIGHTS, steps
 from framecast.checkpoint.model_files import files_of
+from framecast.clock import Moment
 from framecast.errors import InputError
 from framecast.files import write_atomic
 from framecast.forecast import rollout
@@ -23,7 +23,17 @@ from framecast.models.forecaster import Forecaster
 from framecast.train.loop import Progress
 from framecast.train.state import Snapshot
 
-COLUMNS = ("step", "seconds", "loss", "validation_mse", "lr", "frames_per_second", "skipped")
+COLUMNS = (
+    "step",
+    "seconds",
+    "cpu_seconds",
+    "loss",
+    "validation_mse",
+    "lr",
+    "frames_per_second",
+    "skipped",
+)
+CLOCKS = COLUMNS[1:3]
 ROWS_EVERY = 10  # steps
 
 
@@ -63,7 +73,7 @@ class RunFolder:
         self.rows: list[dict[str, float | None]] = []
         self.losses: list[float] = []
         self.best: int | None = None  # step of the best validation score
-        self.started = time.monotonic()
+        self.started = Moment.now()
         self.board: Any = None
 
     def begin(self) -> None:
@@ -81,7 +91,10 @@ class RunFolder:
         """Go on with a run as it was when it was kept: what it wrote after that is dropped."""
         written, step = kept.facts["folder"], kept.facts["step"]
         self.rows, self.losses, self.best = written["rows"], written["losses"], written["best"]
-        self.started -= written["seconds"]
+        wall = written["seconds"]
+        self.started -= Moment(
+            wall, written.get("cpu_seconds", wall)
+        )  # earlier versions: one clock
         self._write_log()
         before = [s for s in map(steps.step_of, steps.committed(self.path)) if s <= step]
         steps.prune(self.path, before)
@@ -105,7 +118,7 @@ class RunFolder:
             "rows": self.rows,
             "losses": self.losses,
             "best": self.best,
-            "seconds": self._seconds(),
+            **self._spent(),
             "environment": self.environment,
         }
         files = chain(files_of(model, self.extra), kept.files({"folder": facts}))
@@ -115,8 +128,9 @@ class RunFolder:
         newest = steps.committed(self.path)[:2]  # if one is damaged, there is the other
         steps.prune(self.path, {self.best, *map(steps.step_of, newest)})
 
-    def _seconds(self) -> float:
-        return round(time.monotonic() - self.started, 2)
+    def _spent(self) -> dict[str, float]:
+        spent = Moment.now() - self.started
+        return {clock: round(seconds, 2) for clock, seconds in zip(CLOCKS, spent, strict=True)}
 
     def open_board(self) -> None:
         """Also write events for TensorBoard, into the folder events.
@@ -136,7 +150,7 @@ class RunFolder:
         self.rows.append(
             {
                 "step": news.step,
-                "seconds": self._seconds(),
+                **self._spent(),
                 "loss": float(np.mean(self.losses)) if self.losses else None,
                 "validation_mse": news.validation_mse,
                 "lr": news.learning_rate,
@@ -146,7 +160,7 @@ class RunFolder:
         )
         self.losses = []
         if self.board:
-            for column in COLUMNS[2:]:
+            for column in COLUMNS[3:]:
                 if (value := self.rows[-1][column]) is not None:
                     self.board.add_scalar(column, value, news.step)
         if news.validation_mse is not None:

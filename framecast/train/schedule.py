@@ -1,49 +1,58 @@
 """How far training is, and the learning rate that belongs there."""
 
 import math
-import time
 from dataclasses import dataclass, field
+from typing import Literal
 
+from framecast.clock import Moment
 from framecast.train.config import TrainConfig
 
 
 @dataclass
 class Budget:
-    """Progress from 0 to 1, by steps or by the clock.
+    """Progress from 0 to 1, by steps or by a clock.
 
     Args:
-        total_steps: None when the clock decides.
+        total_steps: None when a clock decides.
         seconds: the whole time there is; None when steps decide.
-        started: reading of the clock when the run began, so that set-up counts too.
+        clock: of `Moment`, the one that decides.
+        started: when the run began, so that set-up counts too.
     """
 
     total_steps: int | None
     seconds: float | None
-    started: float = field(default_factory=time.monotonic)
+    clock: Literal["wall", "cpu"] = "wall"
+    started: Moment = field(default_factory=Moment.now)
     reserve: float = 0.0
     step_seconds: float = 0.0
 
     @classmethod
-    def of(cls, config: TrainConfig, steps_per_epoch: int, started: float) -> "Budget":
+    def of(cls, config: TrainConfig, steps_per_epoch: int, started: Moment) -> "Budget":
         """The budget that the settings ask for."""
         if config.minutes is not None:
-            return cls(None, config.minutes * 60, started)
+            return cls(None, config.minutes * 60, "wall", started)
+        if config.cpu_minutes is not None:
+            return cls(None, config.cpu_minutes * 60, "cpu", started)
         steps = config.steps or (config.epochs or 1) * steps_per_epoch
-        return cls(steps, None, started)
+        return cls(steps, None, "wall", started)
 
     def progress(self, step: int) -> float:
         """Share done before this step; 1 when there is no time for another step."""
         if self.total_steps is not None:
             return min(1.0, step / self.total_steps)
         assert self.seconds is not None
-        left = self.started + self.seconds - self.reserve - time.monotonic()
+        left = self.seconds - self.reserve - self.reading(self.spent())
         if left < self.step_seconds:
             return 1.0
         return max(0.0, 1 - left / (self.seconds - self.reserve))
 
-    def spent(self) -> float:
-        """Seconds since the run began; pauses between two processes do not count."""
-        return time.monotonic() - self.started
+    def reading(self, moment: Moment) -> float:
+        """What the clock that decides says."""
+        return moment.cpu if self.clock == "cpu" else moment.wall
+
+    def spent(self) -> Moment:
+        """Since the run began; pauses between two processes do not count."""
+        return Moment.now() - self.started
 
     def reserve_for(self, validation_seconds: float) -> None:
         """Keep time for the last validation and the pictures after it."""

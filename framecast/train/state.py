@@ -19,6 +19,7 @@ from torch import Tensor
 from framecast.checkpoint import WEIGHTS
 from framecast.checkpoint.model_files import to_bytes
 from framecast.checkpoint.steps import FACTS, TENSORS
+from framecast.clock import Moment
 from framecast.errors import InputError
 from framecast.layers.convolution import settle_ways, settled_ways
 from framecast.train.loop import Run
@@ -87,7 +88,7 @@ def capture(run: Run) -> Snapshot:
         "step": run.news.step,
         "validated": [run.due.done, run.news.share],
         "patience": {name: getattr(trainer.patience, name) for name in PATIENCE},
-        "budget": [budget.spent(), budget.reserve, budget.step_seconds],
+        "budget": [*budget.spent(), budget.reserve, budget.step_seconds],
         "guard": trainer.guard.to_json(),
         "ways": settled_ways(),
     }
@@ -110,8 +111,8 @@ def restore(run: Run, kept: Snapshot) -> None:
     for name in PATIENCE:
         setattr(trainer.patience, name, facts["patience"][name])
     trainer.guard.take_up(facts["guard"])
-    spent, run.budget.reserve, run.budget.step_seconds = facts["budget"]
-    run.budget.started -= spent
+    wall, *cpu, run.budget.reserve, run.budget.step_seconds = facts["budget"]
+    run.budget.started -= Moment(wall, *(cpu or [wall]))  # earlier versions read one clock
     share = run.share(facts["step"])
     run.news = replace(run.news, step=facts["step"], share=share, skipped=trainer.guard.skipped)
     validated, then = facts["validated"]

@@ -34,7 +34,11 @@ SETTINGS = {
         "save_minutes": 1e-6,  # after each step
     },
 }
-CLOCKED = ("seconds", "frames_per_second")  # columns of the log that no two runs share
+CLOCKED = (
+    "seconds",
+    "cpu_seconds",
+    "frames_per_second",
+)  # columns of the log that no two runs share
 
 
 class NoisyWindows:

@@ -9,12 +9,13 @@ import torch
 import torch.multiprocessing as mp
 from torch.nn.parallel import DistributedDataParallel
 
+from framecast.clock import Moment
 from framecast.data import open_data
 from framecast.errors import InputError
 from framecast.models import build_model
 from framecast.models.forecaster import Direct, ForecasterConfig, Task
 from framecast.train import TrainConfig, fit, loop
-from framecast.train.loop import Due, Objective, Sampler, Trainer
+from framecast.train.loop import Due, Objective, Progress, Sampler, Trainer
 from framecast.train.processes import Processes
 
 TASK = Task(1, 32, 32, past=3, future=3)
@@ -55,6 +56,22 @@ def test_minutes_end_in_time_and_anneal_to_the_end() -> None:
     assert news[-1].share == 1
     assert news[-1].validation_mse is not None
     assert news[-1].learning_rate < 0.5e-3
+
+
+def test_processor_time_ends_the_run_and_waiting_does_not_count() -> None:
+    before, shares = Moment.now(), []
+
+    def wait(_: object, now: Progress) -> None:
+        time.sleep(0.02)
+        shares.append(now.share)
+
+    model, data = build_model("conv_lstm", MODEL, TASK), open_data("moving_digits", DATA)
+    fit(model, data, TrainConfig(cpu_minutes=0.02, batch=2, validation_windows=2), wait)
+    spent = Moment.now() - before
+    assert spent.cpu < 1.2
+    assert spent.wall > 0.02 * len(shares) + 0.5 * spent.cpu
+    assert len(shares) > 3
+    assert shares[-1] == 1
 
 
 def test_early_stopping_ends_the_run() -> None:

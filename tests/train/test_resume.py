@@ -1,5 +1,6 @@
 """A run that was killed, stopped or had no room goes on bit for bit (promise A2)."""
 
+import csv
 import os
 import random
 import shutil
@@ -14,6 +15,7 @@ import pytest
 
 import framecast
 from framecast.checkpoint import steps
+from framecast.clock import Moment
 from framecast.errors import InputError
 from framecast.models import build_model
 from framecast.models.conv_lstm import ConvLSTM
@@ -235,7 +237,7 @@ def test_other_data_are_refused(half, monkeypatch):
 
 def test_a_finished_run_is_extended_and_only_so(half, caplog):
     framecast.resume(half)
-    with pytest.raises(InputError, match=f"finished at step {STEPS}: extend it with --epochs"):
+    with pytest.raises(InputError, match=f"finished at step {STEPS}: extend it by"):
         framecast.resume(half)
     framecast.resume(half, settings={"train": {"epochs": "6"}})
     assert short_runs.newest_step(half) == 18
@@ -243,21 +245,23 @@ def test_a_finished_run_is_extended_and_only_so(half, caplog):
     assert [int(row["step"]) for row in short_runs.log_rows(half)][-3:] == [14, 15, 18]
 
 
-def test_time_that_was_spent_counts(tmp_path):
+@pytest.mark.parametrize("length", ["minutes", "cpu_minutes"])
+def test_time_that_was_spent_counts(length, tmp_path):
     """A third of three seconds is gone before the kill."""
     run = tmp_path / "timed"
-    minutes = {"steps": None, "minutes": 0.05, "validations": 1}
+    minutes = {"steps": None, length: 0.05, "validations": 1}
 
     def kill_late(_, news):
         if news.share > 0.3:
             os.kill(os.getpid(), signal.SIGKILL)
 
     ended(forked(lambda: start(run, [kill_late], **minutes)))
-    before = time.monotonic()
-    shares = []
+    before, shares = Moment.now(), []
     framecast.resume(run, watches=[lambda _, news: shares.append(news.share)])
+    spent, logged = Moment.now() - before, list(csv.DictReader((run / "log.csv").open()))[-1]
     assert shares[0] > 0.25
-    assert time.monotonic() - before < 2.5
+    assert (spent.cpu if length == "cpu_minutes" else spent.wall) < 2.5
+    assert float(logged["cpu_seconds"]) > spent.cpu - 0.5  # what was spent before is in it
 
 
 @pytest.mark.parametrize(

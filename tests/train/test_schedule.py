@@ -1,22 +1,23 @@
 """Budgets, learning rates and patience."""
 
-import time
-
 import pytest
 
+from framecast.clock import Moment
 from framecast.errors import InputError
 from framecast.train.config import TrainConfig, merge, read_recipe
 from framecast.train.schedule import Budget, Patience, learning_rate
 
 
 def test_steps_count_to_one() -> None:
-    budget = Budget.of(TrainConfig(epochs=2), steps_per_epoch=5, started=0.0)
+    budget = Budget.of(TrainConfig(epochs=2), steps_per_epoch=5, started=Moment(0, 0))
     assert [budget.progress(step) for step in (0, 5, 10, 11)] == [0, 0.5, 1, 1]
 
 
-def test_clock_counts_from_the_start_and_leaves_time_for_the_end() -> None:
-    now = time.monotonic()
-    budget = Budget.of(TrainConfig(minutes=1), steps_per_epoch=5, started=now - 30)
+@pytest.mark.parametrize("clock", ["wall", "cpu"])
+def test_clock_counts_from_the_start_and_leaves_time_for_the_end(clock: str) -> None:
+    config = TrainConfig(minutes=1) if clock == "wall" else TrainConfig(cpu_minutes=1)
+    passed = Moment(30, 999) if clock == "wall" else Moment(999, 30)  # the other does not count
+    budget = Budget.of(config, steps_per_epoch=5, started=Moment.now() - passed)
     assert budget.progress(1) == pytest.approx(0.5, abs=0.01)
     budget.reserve_for(validation_seconds=6)  # keeps 12 s, so 18 of 48 are left
     assert budget.progress(1) == pytest.approx(30 / 48, abs=0.01)

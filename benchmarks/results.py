@@ -1,18 +1,17 @@
 """results/speed.csv: a row for each contestant, with machine, versions and command."""
 
-import csv
 import os
 import platform
-import subprocess
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from shutil import which
-from typing import TypeAlias
 
 import torch
 
-Row: TypeAlias = dict[str, str]
+from framecast.benchmark.rows import Row
+from framecast.benchmark.rows import append as append_rows
+from framecast.benchmark.rows import read as read_rows
+from framecast.train.environment import commit
 
 ROOT = Path(__file__).parents[1]
 SPEED = ROOT / "results" / "speed.csv"
@@ -50,22 +49,12 @@ def number(value: float | None) -> str:
 
 def append(rows: Iterable[Row], path: Path = SPEED) -> None:
     """Add rows at the end; the first ones also write the names of the columns."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = not path.exists()
-    assert new or path.read_text(encoding="utf-8").startswith(",".join(COLUMNS) + "\n")
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerows(rows)
+    append_rows(path, rows, COLUMNS)
 
 
 def read(path: Path = SPEED) -> list[Row]:
     """All rows, oldest first; none where nothing was measured yet."""
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [*csv.DictReader(file)]
+    return read_rows(path, COLUMNS)
 
 
 def newest(rows: Iterable[Row]) -> list[Row]:
@@ -83,7 +72,7 @@ def environment(command: str, device: str) -> Row:
         "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else ""),
         "threads": str(torch.get_num_threads()),
         "torch": torch.__version__,
-        "commit": _commit(),
+        "commit": commit("framecast", "benchmarks"),
         "command": command,
     }
 
@@ -93,16 +82,3 @@ def _cpu() -> str:
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
-
-
-def _commit() -> str:
-    """Empty outside of a repository."""
-
-    def git(*words: str) -> str:
-        done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True)
-        return done.stdout.strip()
-
-    if not which("git"):
-        return ""
-    changed = git("status", "--porcelain", "--", "framecast", "benchmarks")
-    return git("rev-parse", "--short", "HEAD") + ("+" if changed else "")

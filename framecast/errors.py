@@ -20,6 +20,10 @@ class InputError(ValueError):
         super().__init__(f"{where} {what}: {fix}")
 
 
+class Finished(InputError):
+    """A run that was to go on has come to its end."""
+
+
 class Stopped(KeyboardInterrupt):
     """Ctrl-C or SIGTERM ended a run after it was kept.
 

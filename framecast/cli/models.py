@@ -1,7 +1,6 @@
 """`framecast models | cite`."""
 
 import json
-import time
 from collections.abc import Iterator
 from importlib.metadata import metadata
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -14,11 +13,8 @@ from rich.table import Table
 from framecast.cli.options import console
 
 if TYPE_CHECKING:  # torch is imported when a command runs
-    from framecast.models.forecaster import Forecaster
     from framecast.models.paper import Paper
     from framecast.models.size import Size
-
-ENOUGH = 0.3  # seconds in which a model is measured, once it has warmed up
 
 
 class Row(NamedTuple):
@@ -60,29 +56,14 @@ def models(
 
 
 def _rows(speed: bool) -> Iterator[Row]:
+    from framecast.benchmark.speed import sequences_per_second
     from framecast.models import MODELS, build_model
     from framecast.models.size import size_of
 
     for name, kind in MODELS.items():
         model = build_model(name)
-        rate = _sequences_per_second(model) if speed else None
+        rate = sequences_per_second(model) if speed else None
         yield Row(name, kind.paper, size_of(model), rate, kind.about)
-
-
-def _sequences_per_second(model: "Forecaster") -> float:
-    """Of forecasts as the task has them, batch 1; the first one, which compiles, does not count."""
-    import torch
-
-    from framecast.forecast import rollout
-
-    task = model.task
-    past_BMCHW = torch.rand(1, task.past, task.channels, task.height, task.width)
-    rollout(model, past_BMCHW, task.future)
-    start, done = time.perf_counter(), 0
-    while (seconds := time.perf_counter() - start) < ENOUGH:
-        rollout(model, past_BMCHW, task.future)
-        done += 1
-    return done / seconds
 
 
 def _table(rows: list[Row], speed: bool) -> Table:

@@ -90,12 +90,13 @@ def sections(sets: list[str] | None, **typed: dict[str, Any]) -> dict[str, dict[
     """
     merged: dict[str, dict[str, Any]] = {"model": {}, "data": {}, "train": {}}
     for name, values in typed.items():
-        merged[name].update(values)
+        merged[name] = dict(values)
     for item in sets or []:
         path, equals, value = item.partition("=")
         section, dot, key = path.partition(".")
         if not (equals and dot and key and section in merged):
-            fix = "write model.KEY=VALUE, data.KEY=VALUE or train.KEY=VALUE"
+            *others, last = (f"{name}.KEY=VALUE" for name in merged)
+            fix = f"write {', '.join(others)} or {last}"
             raise InputError(f"--set {item}", "is not a setting", fix)
         merged[section][key] = value
     return merged

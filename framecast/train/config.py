@@ -12,6 +12,7 @@ from framecast.settings import Settings
 
 LENGTHS = ("epochs", "steps", "minutes", "cpu_minutes")
 SECTIONS = ("model", "data", "train")
+BENCHMARK = "benchmark"  # a section of recipes that training has no use for
 
 
 class TrainConfig(Settings):
@@ -75,18 +76,24 @@ class TrainConfig(Settings):
         return self
 
 
+def shipped_recipes() -> Path:
+    """The folder of those that come with framecast."""
+    package = Path(__file__).parent.parent
+    return next(d for d in (package / "recipes", package.parent / "recipes") if d.is_dir())
+
+
 def find_recipe(recipe: str | Path) -> Path:
     """A recipe by path, or by its name among those that come with framecast.
 
     Raises:
         InputError: there is no such file.
     """
-    package = Path(__file__).parent.parent
-    shipped = next(d for d in (package / "recipes", package.parent / "recipes") if d.is_dir())
+    shipped = shipped_recipes()
     for path in (Path(recipe), shipped / Path(recipe).name, shipped / f"{recipe}.toml"):
         if path.is_file():
             return path
-    names = ", ".join(sorted(path.stem for path in shipped.glob("*.toml")))
+    found = (path.relative_to(shipped).with_suffix("") for path in shipped.rglob("*.toml"))
+    names = ", ".join(sorted(name.as_posix() for name in found if name.parts[0] != "published"))
     raise InputError(recipe, "is not a recipe", f"give a .toml file, or one of {names}")
 
 
@@ -101,12 +108,11 @@ def read_recipe(recipe: str | Path) -> dict[str, dict[str, Any]]:
         content = tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(path, f"is not TOML ({error})", "mend that line") from None
+    known = (*SECTIONS, BENCHMARK)
     for name, section in content.items():
-        if name not in SECTIONS or not isinstance(section, dict):
-            raise InputError(
-                path, f"has no use for '{name}'", f"sections are {', '.join(SECTIONS)}"
-            )
-    return {name: content.get(name, {}) for name in SECTIONS}
+        if name not in known or not isinstance(section, dict):
+            raise InputError(path, f"has no use for '{name}'", f"sections are {', '.join(known)}")
+    return {name: content.get(name, {}) for name in known}
 
 
 def merge(

@@ -3,14 +3,17 @@
 import logging
 import os
 import platform
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import numpy as np
 import torch
 
+from framecast import __version__
 from framecast.data.windows import Dataset
 from framecast.errors import InputError
 from framecast.train.processes import Processes
@@ -29,16 +32,42 @@ def environment(data: Dataset, precision: str, processes: Processes) -> dict[str
             "python": platform.python_version(),
             "torch": torch.__version__,
             "numpy": np.__version__,
+            "framecast": __version__,
         },
+        "commit": commit("framecast"),
         "machine": platform.platform(),
-        "processor": _processor(),
         "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
+        **hardware(),
         "processes": processes.size,
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "precision": precision,
         "data": {split: getattr(data, split).fingerprint() for split in splits},
     }
+
+
+def hardware() -> dict[str, Any]:
+    """What computes: processor, threads, and the device."""
+    return {
+        "processor": _processor(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+    }
+
+
+def commit(*folders: str) -> str:
+    """The commit of framecast's sources, with a plus where some of the folders differ from it.
+
+    Empty outside of a repository of its own.
+    """
+    root = Path(__file__).parents[2]
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    if not which("git") or not git("ls-files", "framecast/__init__.py"):
+        return ""
+    changed = git("status", "--porcelain", "--", *folders)
+    return git("rev-parse", "--short", "HEAD") + ("+" if changed else "")
 
 
 def compare(run: Path, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 import time
 
-from framecast.errors import InputError, Stopped
+from framecast.errors import Finished, InputError, Stopped
 from framecast.train.loop import Run
 from framecast.train.processes import Processes
 from framecast.train.run_folder import RunFolder
@@ -41,7 +41,8 @@ class Checkpoints:
         """Take up the kept run, or see by a first checkpoint that there is room for one.
 
         Raises:
-            InputError: the kept run is finished, or the folder cannot be written.
+            Finished: the kept run is.
+            InputError: the kept run does not fit, or the folder cannot be written.
         """
         if self.kept is None:
             self._save(run)
@@ -54,10 +55,10 @@ class Checkpoints:
             raise InputError("the checkpoint", f"does not fit ({said})", fix) from None
         if run.news.share >= 1:
             fix = "extend it by a length, such as --epochs or --minutes, counted from its start"
-            raise InputError("the run", f"is finished at step {run.news.step}", fix)
+            raise Finished("the run", f"is finished at step {run.news.step}", fix)
         if not run.goes_on:
             fix = "raise train.early_stopping"
-            raise InputError("the run", f"has stopped early at step {run.news.step}", fix)
+            raise Finished("the run", f"has stopped early at step {run.news.step}", fix)
 
     def after_step(self, run: Run) -> None:
         """Keep the run if it is time to, or if a signal came.

@@ -17,7 +17,7 @@ from framecast.clock import Moment
 from framecast.data import DATASETS, locate, open_data
 from framecast.data.scaling import scaling_of
 from framecast.data.windows import Dataset, pick
-from framecast.errors import InputError
+from framecast.errors import Finished, InputError
 from framecast.files import write_atomic
 from framecast.memory import enough_memory
 from framecast.models import MODELS, build_model
@@ -143,7 +143,8 @@ def resume(
         The model with its best weights.
 
     Raises:
-        InputError: there is no such run, it is finished or in use, a setting or the data differ.
+        Finished: it has nothing left to do.
+        InputError: there is no such run, it is in use, a setting or the data differ.
         Stopped: Ctrl-C or SIGTERM came; `resume` goes on.
     """
     started = started or Moment.now()
@@ -179,7 +180,7 @@ def _nothing_to_take_up(run: Path) -> InputError:
         model = build_model(settings.pop("name"), settings, Task.parse(config["task"]))
     if learns(model):
         return InputError(run, "has no checkpoint", fix)
-    return InputError(run, "is finished, its model has nothing more to learn", fix)
+    return Finished(run, "is finished, its model has nothing more to learn", fix)
 
 
 def _newest(run: Path) -> tuple[Path, dict[str, bytes]]:

@@ -1,0 +1,232 @@
+"""What is to be trained and scored: recipes, what was typed, seeds, and the baselines."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+
+from framecast.benchmark.rows import Row
+from framecast.checkpoint import read_config
+from framecast.data import DATASETS, locate, open_data
+from framecast.data.windows import Windows, pick
+from framecast.errors import InputError
+from framecast.models import MODELS, build_model
+from framecast.models.forecaster import Forecaster
+from framecast.settings import Settings
+from framecast.train.config import (
+    BENCHMARK,
+    LENGTHS,
+    TrainConfig,
+    find_recipe,
+    merge,
+    read_recipe,
+    shipped_recipes,
+)
+from framecast.train.environment import hardware
+from framecast.train.loop import learns
+
+Sections = Mapping[str, Mapping[str, Any]]
+
+# What another machine, folder or seed changes, and the recipe does not.
+FREE = {"train": ("seed", "precision", "save_minutes", "tensorboard")}
+MACHINE = ("device", "processor", "threads")
+ROOTS = ("root", "digits_root")  # where; but with or without digits of MNIST is part of the recipe
+
+
+class BenchmarkConfig(Settings):
+    """Section `benchmark` of a recipe: what the trained model is scored on."""
+
+    data: str = Field("", description="name or path of the data; without: those of the training")
+    root: str | None = Field(None, description="their file or folder")
+    split: Literal["train", "validation", "test"] = Field("test", description="which part of them")
+    windows: int | None = Field(None, ge=1, description="so many of the first; without: all")
+    seeds: tuple[int, ...] = Field((0,), min_length=1, description="one training for each")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A training and the row that is made of it.
+
+    Args:
+        recipe: its name; that of the folder for weights that are there.
+        sections: model, data and train, settled, with the seed.
+        plan: what it is scored on.
+        out: folder of what the benchmark writes.
+        run: the run folder, there or to be made.
+        known: the columns that are known beforehand.
+        given: the weights are there, nothing is trained.
+    """
+
+    recipe: str
+    sections: dict[str, dict[str, Any]]
+    plan: BenchmarkConfig
+    out: Path
+    run: Path
+    known: Row
+    given: bool = False
+
+    @property
+    def source(self) -> str:
+        """Name or path of the data that it is scored on."""
+        return self.plan.data or str(self.sections["data"]["name"])
+
+
+def planned(
+    recipes: Sequence[str | Path],
+    weights: Sequence[str | Path] = (),
+    typed: Sections | None = None,
+    out: str | Path = "runs/bench",
+) -> list[Trial]:
+    """The trials of some recipes and weights, the baselines first, each of them once.
+
+    Args:
+        recipes: TOML files, or names of those that come with framecast.
+        weights: run folders to be scored as they are.
+        typed: sections model, data, train and benchmark; they win over the recipes.
+        out: folder for the run folders of what is trained.
+
+    Raises:
+        InputError: there is nothing to do, a recipe or setting is wrong, or data cannot be read.
+    """
+    if not recipes and not weights:
+        raise InputError("benchmark", "has nothing to do", "give recipes, or --weights RUN")
+    typed = typed or {}
+    found: list[Trial] = []
+    for recipe in recipes:
+        found += _of_recipe(recipe, typed, Path(out))
+    for run in weights:
+        found += _of_weights(Path(run), typed, Path(out))
+    baselines = [trial for trial in found if not trial.sections["train"]]
+    others = [trial for trial in found if trial.sections["train"]]
+    return [*{trial.run: trial for trial in [*baselines, *others]}.values()]
+
+
+def _of_recipe(recipe: str | Path, typed: Sections, out: Path) -> Iterator[Trial]:
+    content = read_recipe(recipe)
+    plan = _plan(content[BENCHMARK] | dict(typed.get(BENCHMARK, {})))
+    sections = settled(merge(content, typed))
+    trial = Trial(_name(find_recipe(recipe)), sections, plan, out, out, _task(plan, sections))
+    for baseline in MODELS:
+        if not learns(_fresh({"name": baseline})):
+            model = settled({"model": {"name": baseline}, "data": sections["data"], "train": {}})
+            yield _placed(replace(trial, recipe="", sections=model), 0)
+    if sections["train"]:
+        for seed in plan.seeds:
+            yield _placed(trial, seed)
+
+
+def _name(path: Path) -> str:
+    """`laptop/conv_lstm` for a recipe of framecast's own; for another, the name of its file."""
+    shipped = shipped_recipes()
+    inside = path.resolve().is_relative_to(shipped.resolve())
+    return (
+        path.resolve().relative_to(shipped.resolve()).with_suffix("").as_posix()
+        if inside
+        else path.stem
+    )
+
+
+def _of_weights(run: Path, typed: Sections, out: Path) -> Iterator[Trial]:
+    config, plan = read_config(run), _plan(typed.get(BENCHMARK, {}))
+    about = run / "environment.json"
+    if not {"data", "train"} <= config.keys() or not about.exists():
+        fix = "give a folder that framecast train wrote"
+        raise InputError(run, "does not say what it was trained on", fix)
+    sections = settled(config)
+    seed = config["train"]["seed"]
+    trial = Trial(run.name, sections, plan, out, run, _task(plan, sections), given=True)
+    there = json.loads(about.read_text(encoding="utf-8"))
+    trial = _placed(trial, seed)
+    yield replace(trial, run=run, known=trial.known | {key: str(there[key]) for key in MACHINE})
+
+
+def _plan(values: Mapping[str, Any]) -> BenchmarkConfig:
+    return BenchmarkConfig.parse(BENCHMARK, values)
+
+
+def settled(sections: Sections) -> dict[str, dict[str, Any]]:
+    """The sections with every default filled in; those of a model that learns nothing lack `train`.
+
+    Raises:
+        InputError: a name or setting is wrong.
+    """
+    of_data = {"name": "moving_digits", **sections["data"]}
+    name = of_data.pop("name")
+    locate(name)  # refuses what is no data set
+    data = DATASETS[name].Config.parse("data", of_data).model_dump(mode="json")
+    model = _fresh({"name": "conv_lstm", **sections["model"]})
+    named = next(name for name, kind in MODELS.items() if kind is type(model))
+    train = TrainConfig.parse("train", sections["train"]).model_dump(mode="json")
+    return {
+        "model": {"name": named, **model.config.model_dump(mode="json")},
+        "data": {"name": name, **data},
+        "train": train if learns(model) else {},
+    }
+
+
+def _fresh(settings: Mapping[str, Any]) -> Forecaster:
+    """A model without memory for its weights, only asked what it is."""
+    rest = dict(settings)
+    with torch.device("meta"):
+        return build_model(rest.pop("name"), rest)
+
+
+def recipe_hash(sections: Sections) -> str:
+    """Changes when any setting does that shapes the result, defaults included."""
+    told = {
+        name: {key: value for key, value in section.items() if key not in FREE.get(name, ())}
+        for name, section in sections.items()
+    }
+    told["data"] |= {root: bool(told["data"].get(root)) for root in ROOTS}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def length_of(train: Mapping[str, Any]) -> str:
+    """How long a training is, such as `cpu_minutes=10`; empty for none."""
+    return next((f"{key}={train[key]:g}" for key in LENGTHS if train.get(key)), "")
+
+
+def windows_of(plan: BenchmarkConfig, sections: Sections) -> Windows:
+    """What is forecast."""
+    trained_on = dict(sections["data"])
+    name = trained_on.pop("name")
+    known = {key: trained_on[key] for key in ("past", "future")}
+    settings = trained_on if plan.data in ("", name) else known
+    root = {"root": plan.root} if plan.root else {}
+    return pick(open_data(plan.data or name, settings | root), plan.split)
+
+
+def _task(plan: BenchmarkConfig, sections: Sections) -> Row:
+    """The columns that say what is forecast."""
+    trained_on, windows = sections["data"], windows_of(plan, sections)
+    return {
+        "data": locate(plan.data)[0] if plan.data else trained_on["name"],
+        "split": plan.split,
+        "sequences": str(min(len(windows), plan.windows or len(windows))),
+        **{key: str(trained_on[key]) for key in ("past", "future")},
+        "fingerprint": windows.fingerprint()[:8],
+    }
+
+
+def _placed(trial: Trial, seed: int) -> Trial:
+    """A trial with its seed, its folder, and all that is known beforehand."""
+    sections = trial.sections
+    if sections["train"]:
+        sections = {**sections, "train": {**sections["train"], "seed": seed}}
+    machine, digest = hardware(), recipe_hash(sections)
+    known = trial.known | {
+        "model": sections["model"]["name"],
+        "recipe": trial.recipe,
+        "length": length_of(sections["train"]),
+        "recipe_hash": digest,
+        "seed": str(seed) if sections["train"] else "",
+        **{key: str(machine[key]) for key in MACHINE},
+    }
+    named = (trial.recipe or sections["model"]["name"]).replace("/", "-")
+    folder = f"{named}-{digest}-{seed}" if sections["train"] else f"{named}-{digest}"
+    return replace(trial, sections=sections, known=known, run=trial.out / folder)

@@ -1,0 +1,66 @@
+"""`framecast benchmark`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from framecast.cli.options import Sets, console, given, sections
+from framecast.cli.train import Bar
+from framecast.errors import InputError
+
+
+def benchmark(
+    recipes: Annotated[
+        list[str] | None, typer.Argument(help=".toml files, or names such as laptop/conv_lstm.")
+    ] = None,
+    weights: Annotated[
+        list[Path] | None,
+        typer.Option(help="Score this run folder, train nothing for it. Repeatable."),
+    ] = None,
+    seeds: Annotated[str | None, typer.Option(help="One training for each, such as 0,1,2.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Updates of the weights.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Time for a training.")] = None,
+    cpu_minutes: Annotated[
+        float | None, typer.Option(help="Processor time of all threads for a training.")
+    ] = None,
+    root: Annotated[
+        Path | None, typer.Option(help="Folder of the data to train on, such as that of MNIST.")
+    ] = None,
+    test_root: Annotated[
+        Path | None, typer.Option(help="File or folder of the data to score on.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for run folders.")] = Path(
+        "runs/bench"
+    ),
+    results: Annotated[Path, typer.Option(help="Folder of the tables, one for a data set.")] = Path(
+        "results"
+    ),
+    sets: Sets = None,
+) -> None:
+    """Train recipes, score them beside the baselines, and append rows to results/DATA.csv.
+
+    Stopped or killed, it goes on when it is started again; what has a row is not done again.
+
+    Example: framecast benchmark laptop/conv_lstm --seeds 0,1,2 --root MNIST --test-root FILE
+    """
+    from framecast.benchmark import carry_out, planned
+
+    lengths = given(epochs=epochs, steps=steps, minutes=minutes, cpu_minutes=cpu_minutes)
+    typed = sections(
+        sets,
+        data=given(root=root and str(root)),
+        train=lengths,
+        benchmark=given(root=test_root and str(test_root), seeds=seeds),
+    )
+    if "seed" in typed["train"]:
+        raise InputError("--set train.seed", "is for a single training", "give --seeds 0,1,2")
+    for trial in planned(recipes or [], weights or [], typed, out):
+        with Bar() as bar:
+            row = carry_out(trial, results, [bar.watch])
+        said = "is in the table already"
+        if row:
+            low, high = (f"{float(row[end]):.1f}" for end in ("mse_low", "mse_high"))
+            said = f"MSE {float(row['mse']):.2f} ({low}–{high}), skill {float(row['skill']):.3f}"
+        console.print(f"{trial.run}: {said}", soft_wrap=True, highlight=False)

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks.results import ROOT
-from benchmarks.table import put_in
 from framecast.models import MODELS, build_model
 from framecast.models.paper import Paper
 from framecast.models.size import amount, size_of
+from framecast.report.markdown import put_in
 
 PLACES = (ROOT / "README.md",)
 

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 
 from benchmarks.results import ROOT, Row, environment, number
-from benchmarks.table import put_in
 from framecast.evaluate import Scores, evaluate_run
 from framecast.report import draw_scores
+from framecast.report.markdown import put_in
 from framecast.train import train
 
 RESULTS, PAGE = ROOT / "results" / "own_video.csv", ROOT / "docs" / "your-own-video.md"

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from benchmarks.results import ROOT, Row, newest, read
+from framecast.report.markdown import put_in
 
 # Where a table stands, and the works that it shows by parts of their names.
 PLACES = {
@@ -97,19 +98,11 @@ def _digits(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def put_in(text: str, section: str, name: str = "speed") -> str:
-    """The text with another section between its two marks, `<!-- name -->` and `<!-- /name -->`."""
-    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-    before, rest = text.split(begin)
-    _, after = rest.split(end)
-    return f"{before}{begin}\n{section}\n{end}{after}"
-
-
 def main(places: Mapping[Path, tuple[str, ...]] = PLACES) -> None:
     """Write the sections."""
     for path, shown in places.items():
         text = path.read_text(encoding="utf-8")
-        path.write_text(put_in(text, table(read(), shown)), encoding="utf-8")
+        path.write_text(put_in(text, table(read(), shown), "speed"), encoding="utf-8")
 
 
 if __name__ == "__main__":

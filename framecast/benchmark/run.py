@@ -20,7 +20,7 @@ from framecast.benchmark.rows import SCORES, TASK, TRAINING, Row, append, read
 from framecast.benchmark.speed import sequences_per_second
 from framecast.benchmark.trials import Trial, windows_of
 from framecast.checkpoint import CONFIG, load, read_config, steps
-from framecast.errors import Finished
+from framecast.errors import Finished, counted
 from framecast.evaluate import Score, evaluate_run
 from framecast.files import write_atomic
 from framecast.forecast import rollout
@@ -140,15 +140,13 @@ def _text(value: float) -> str:
 
 def _of_model(model: Forecaster) -> Row:
     size, here = size_of(model), hardware()
-    threads = f"{here['threads']} thread{'s' if here['threads'] > 1 else ''}"
+    on = f"{counted(here['threads'], 'thread')} of {here['processor']}"
     return {
         "parameters": str(size.parameters),
         "macs": str(size.macs),
         "flops": str(2 * size.macs),
         "forecasts_per_second": f"{sequences_per_second(model, BATCH):.3g}",
-        "forecasts_on": f"{threads} of {here['processor']}"
-        if here["device"] == "cpu"
-        else here["device"],
+        "forecasts_on": on if here["device"] == "cpu" else here["device"],
     }
 
 

@@ -5,7 +5,7 @@ import warnings
 
 import typer
 
-from framecast.cli.benchmark import benchmark
+from framecast.cli.benchmark import benchmark, report
 from framecast.cli.data import data
 from framecast.cli.explain import explain
 from framecast.cli.forecast import check, evaluate, forecast
@@ -28,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data, name="data")
-for command in (train, forecast, evaluate, explain, check, demo, models, cite, benchmark):
+for command in (train, forecast, evaluate, explain, check, demo, models, cite, benchmark, report):
     app.command()(command)
 for passed_on in (pack, push, export, import_keras, export_keras, import_torch):
     app.command()(passed_on)

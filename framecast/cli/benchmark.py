@@ -1,4 +1,4 @@
-"""`framecast benchmark`."""
+"""`framecast benchmark | report`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -64,3 +64,41 @@ def benchmark(
             low, high = (f"{float(row[end]):.1f}" for end in ("mse_low", "mse_high"))
             said = f"MSE {float(row['mse']):.2f} ({low}–{high}), skill {float(row['skill']):.3f}"
         console.print(f"{trial.run}: {said}", soft_wrap=True, highlight=False)
+
+
+def report(
+    results: Annotated[list[Path], typer.Argument(help="Tables that framecast benchmark wrote.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The .html page to write.")
+    ] = None,
+    markdown: Annotated[
+        list[Path] | None,
+        typer.Option(help="Write the tables between the marks of this file. Repeatable."),
+    ] = None,
+    runs: Annotated[
+        Path | None,
+        typer.Option(help="Folder that framecast benchmark wrote to: animations come from there."),
+    ] = None,
+) -> None:
+    """Compare models: a page with tables, charts and animations, and Markdown for the docs.
+
+    The marks are <!-- benchmark --> and <!-- /benchmark -->.
+
+    Example: framecast report results/moving_mnist.csv --runs runs/bench --out report.html
+    """
+    from framecast.benchmark.rows import read
+    from framecast.report import write_comparison, write_markdown
+
+    if not (out or markdown):
+        raise InputError(
+            "report", "has nothing to write", "give --out PAGE.html or --markdown FILE"
+        )
+    for path in results:
+        if not path.exists():
+            raise InputError(path, "is not there", "run framecast benchmark first")
+    rows = [row for path in results for row in read(path)]
+    written = [write_markdown(rows, path) for path in markdown or []]
+    if out:
+        written.append(write_comparison(rows, out, runs))
+    for path in written:
+        console.print(f"[green]{path}[/green]", soft_wrap=True)

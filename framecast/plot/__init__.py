@@ -7,25 +7,32 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from framecast.plot.animation import side_by_side_gif
+    from framecast.plot.animation import models_gif, side_by_side_gif
+    from framecast.plot.comparison import compare_curves, frontier
     from framecast.plot.curves import lead_curves, training_curves
     from framecast.plot.explanation import explained
     from framecast.plot.stills import error_maps, grid, strip
 
 _HOMES = {
+    "compare_curves": "comparison",
     "error_maps": "stills",
     "explained": "explanation",
+    "frontier": "comparison",
     "grid": "stills",
     "lead_curves": "curves",
+    "models_gif": "animation",
     "side_by_side_gif": "animation",
     "strip": "stills",
     "training_curves": "curves",
 }
 __all__ = [
+    "compare_curves",
     "error_maps",
     "explained",
+    "frontier",
     "grid",
     "lead_curves",
+    "models_gif",
     "side_by_side_gif",
     "strip",
     "training_curves",

@@ -1,9 +1,9 @@
-"""An animation of truth, forecast and error beside each other.
+"""Animations: truth, forecast and error beside each other; truth and the forecasts of many models.
 
 Shapes: P past frames, N future frames, T all frames, H height, W width; 3 is red, green, blue.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -18,6 +18,7 @@ from framecast.video.write import write
 
 PANELS = 3
 PANEL = 240  # pixels: small frames are enlarged to about this
+MANY, SMALL = 5, 128  # panels in a row, and their pixels, where many models are compared
 LARGEST = 320  # pixels: larger frames are reduced to this
 NARROWEST = 110  # pixels, for the captions
 BAR, GAP = 26, 6  # pixels: caption above, space between panels
@@ -67,6 +68,42 @@ def side_by_side_gif(
     return write(Clip(np.stack(canvases), seconds_per_frame=milliseconds / 1000), path)
 
 
+def models_gif(
+    past: Frames,
+    truth: Frames,
+    forecasts: Mapping[str, Frames],
+    path: str | Path,
+    *,
+    milliseconds: int = 200,
+) -> Path:
+    """Animate the truth and the forecasts of many models beside each other, after the past frames.
+
+    Args:
+        past: frames given to the models.
+        truth: N true frames, see `pictures`.
+        forecasts: N frames of each model, by its name.
+        path: the .gif to write. Its folder is made.
+        milliseconds: time of a frame.
+
+    Raises:
+        InputError: the frames cannot be shown or differ, or the file cannot be written.
+    """
+    shown = {name: alike(truth, forecast) for name, forecast in forecasts.items()}
+    films = [pictures(truth, "the truth"), *(forecast for _, forecast in shown.values())]
+    columns = min(MANY, len(films))
+    canvases = [
+        _canvas([frame_HW3] * len(films), ["past", *shown], columns, SMALL)
+        for frame_HW3 in pictures(past, "the past")
+    ]
+    canvases += [
+        _canvas(frames, [f"truth +{lead}", *shown], columns, SMALL)
+        for lead, frames in enumerate(zip(*films, strict=True), start=1)
+    ]
+    path = Path(path)
+    _make_folder(path.parent)
+    return write(Clip(np.stack(canvases), seconds_per_frame=milliseconds / 1000), path)
+
+
 def _few_greys(frames_THW3: NDArray[np.float32]) -> NDArray[np.float32]:
     """Half of the 256 shades of grey: a GIF has 256 colours, and the error needs some of them."""
     grey = not np.ptp(frames_THW3, axis=3).any()
@@ -77,17 +114,24 @@ def _steps(values: NDArray[np.float32], count: int) -> NDArray[np.float32]:
     return np.rint(values * (count - 1)).astype(np.float32) / np.float32(count - 1)
 
 
-def _canvas(frames: Sequence[NDArray[np.float32]], captions: Sequence[str]) -> NDArray[np.uint8]:
-    """Lay out up to three frames with their captions: canvas_HW3."""
-    panels = [_panel(frame_HW3) for frame_HW3 in frames]
+def _canvas(
+    frames: Sequence[NDArray[np.float32]],
+    captions: Sequence[str],
+    columns: int = PANELS,
+    side: int = PANEL,
+) -> NDArray[np.uint8]:
+    """Lay out frames in rows, with their captions: canvas_HW3."""
+    panels = [_panel(frame_HW3, side) for frame_HW3 in frames]
     width, height = panels[0].size
-    step = max(width, NARROWEST) + GAP
-    canvas = Image.new("RGB", (PANELS * step + GAP, BAR + height + GAP), BACKGROUND)
+    step, rows = max(width, NARROWEST) + GAP, -(-len(panels) // columns)
+    size = columns * step + GAP, rows * (BAR + height + GAP)
+    canvas = Image.new("RGB", size, BACKGROUND)
     for index, (panel, caption) in enumerate(zip(panels, captions, strict=True)):
-        left = GAP + index * step
-        canvas.paste(panel, (left + (step - GAP - width) // 2, BAR))
+        left = GAP + index % columns * step
+        top = index // columns * (BAR + height + GAP)
+        canvas.paste(panel, (left + (step - GAP - width) // 2, top + BAR))
         colour = ACCENT if caption.startswith("forecast") else PALE
-        canvas.paste(colour, (left, 0), _lettering(caption, step - GAP))
+        canvas.paste(colour, (left, top), _lettering(caption, step - GAP))
     return np.asarray(canvas)
 
 
@@ -99,14 +143,14 @@ def _lettering(caption: str, width: int) -> Image.Image:
     return mask.point([level // 64 * 85 for level in range(256)])
 
 
-def _panel(frame_HW3: NDArray[np.float32]) -> Image.Image:
+def _panel(frame_HW3: NDArray[np.float32], side: int) -> Image.Image:
     """One frame: pixels of a small one become squares, a large one is reduced."""
     image = Image.fromarray(np.rint(255 * frame_HW3).astype(np.uint8))
     longer = max(image.size)
     if longer > LARGEST:
         image.thumbnail((LARGEST, LARGEST), Image.Resampling.LANCZOS)
         return image
-    times = max(1, round(PANEL / longer))
+    times = max(1, round(side / longer))
     return image.resize((image.width * times, image.height * times), Image.Resampling.NEAREST)
 
 

@@ -132,7 +132,6 @@ def _mark_best(axis: Axes, step_S: NDArray[Any], value_S: NDArray[Any]) -> None:
 
 def tidy(axis: Axes) -> None:
     """Faint lines and small numbers, as in all charts."""
-    """Faint lines, small numbers."""
     axis.spines[["top", "right"]].set_visible(False)
     axis.spines[["left", "bottom"]].set_color(FAINT)
     axis.tick_params(labelsize=8, colors=INK)

@@ -4,6 +4,7 @@ Every text goes through `tag`, which escapes it: names and settings come from fi
 """
 
 import base64
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -41,18 +42,21 @@ def tag(name: str, /, *content: str, **attributes: str | int) -> Html:
     return Html(f"<{opened}>{inner}</{name}>")
 
 
-def page(title: str, content: Sequence[Html]) -> str:
-    """A whole page, with its style inside."""
+def page(title: str, content: Sequence[Html], script: str = "") -> str:
+    """A whole page, with its style inside; of scripts it runs the given one, and no other."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = f"{POLICY}; script-src 'sha256-{digest}'" if script else POLICY
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
+        tag("meta", http_equiv="Content-Security-Policy", content=policy),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("title", title),
         tag("style", Html(STYLE.read_text(encoding="utf-8"))),
     )
     footer = tag("footer", "Made by framecast. This page is one file and loads nothing else.")
-    body = tag("body", tag("main", *content, footer))
+    scripts = [tag("script", Html(script))] if script else []
+    body = tag("body", tag("main", *content, footer), *scripts)
     return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
 
 
@@ -77,11 +81,11 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
             yield f"{prefix}{key}", UNKNOWN if value is None else str(value)
 
 
-def table(columns: Iterable[str], rows: Iterable[Sequence[Html]]) -> Html:
+def table(columns: Iterable[str], rows: Iterable[Sequence[Html]], class_: str = "") -> Html:
     """A table that scrolls by itself where the window is narrow; rows are of th and td."""
     head = tag("thead", tag("tr", *(tag("th", column, scope="col") for column in columns)))
     body = tag("tbody", *(tag("tr", *row) for row in rows))
-    return tag("div", tag("table", head, body), class_="scroll", tabindex=0)
+    return tag("div", tag("table", head, body, class_=class_), class_="scroll", tabindex=0)
 
 
 def figure(path: Path, caption: str, alt: str) -> Html:

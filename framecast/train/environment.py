@@ -6,6 +6,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from shutil import which
 from typing import Any
@@ -13,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from framecast import __version__
 from framecast.data.windows import Dataset
 from framecast.errors import InputError
 from framecast.train.processes import Processes
@@ -32,7 +32,7 @@ def environment(data: Dataset, precision: str, processes: Processes) -> dict[str
             "python": platform.python_version(),
             "torch": torch.__version__,
             "numpy": np.__version__,
-            "framecast": __version__,
+            "framecast": version("framecast"),
         },
         "commit": commit("framecast"),
         "machine": platform.platform(),

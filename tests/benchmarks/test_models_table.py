@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks import models_table
-from benchmarks.table import put_in
+from framecast.report.markdown import put_in
 
 
 def stale(texts: list[str]) -> list[str]:

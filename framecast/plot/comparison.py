@@ -1,0 +1,125 @@
+"""Many models in one chart: curves beside each other, and points of error against cost."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+
+from framecast.errors import InputError
+from framecast.plot.canvas import BLUE, FAINT, GREEN, GREY, INK, VERMILION, figure, save
+from framecast.plot.curves import tidy
+
+# Okabe and Ito, 2008, without their yellow, which is too pale on white.
+COLOURS = (BLUE, VERMILION, GREEN, "#cc79a7", "#e69f00", "#56b4e9", INK, GREY)
+LOOKS = ("-", "--", "-.", ":")
+MARKERS = "osD^vPX*<>"
+APART = 11  # pixels of a line of text, in points
+
+Series = Mapping[str, tuple[Sequence[float], Sequence[float]]]
+
+
+def compare_curves(
+    curves: Series, path: str | Path, *, x: str, y: str, whole: bool = False
+) -> Path:
+    """Draw a curve for each model, in the order in which they are given.
+
+    Args:
+        curves: x and y values by name.
+        path: the .png to write.
+        x: what is below the axis, with its unit.
+        y: what is beside it.
+        whole: x are whole numbers.
+
+    Raises:
+        InputError: there is no curve, or the file cannot be written.
+    """
+    if not curves:
+        raise InputError("the curves", "are none", "give at least one model")
+    drawn = figure(9.0, 4.4)
+    axis = drawn.subplots()
+    for index, (name, (x_P, y_P)) in enumerate(curves.items()):
+        look = LOOKS[index // len(COLOURS) % len(LOOKS)]
+        colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
+        axis.plot(x_P, y_P, look, color=colour, marker=marker, ms=4, linewidth=1.5, label=name)
+    tidy(axis)
+    axis.set_ylim(bottom=0)
+    axis.xaxis.set_major_locator(MaxNLocator(10, integer=whole))
+    axis.set_xlabel(x, color=INK)
+    axis.set_ylabel(y, color=INK)
+    drawn.legend(loc="outside right upper", frameon=False, labelcolor=INK, fontsize=8)
+    return save(axis, path)
+
+
+def frontier(
+    points: Mapping[str, tuple[float, float]],
+    path: str | Path,
+    *,
+    x: str,
+    y: str,
+    beside: Mapping[str, tuple[float, float]] | None = None,
+) -> Path:
+    """Draw error against cost, both logarithmic; a line joins what nothing cheaper is better than.
+
+    Args:
+        points: cost and error by name, both above 0.
+        path: the .png to write.
+        x: the cost, with its unit.
+        y: the error, with its unit.
+        beside: what others say of theirs; pale, and not part of the line.
+
+    Raises:
+        InputError: there is no point, or the file cannot be written.
+    """
+    if not points:
+        raise InputError("the points", "are none", "give at least one model")
+    drawn = figure(9.0, 4.8)
+    axis = drawn.subplots()
+    axis.set_xscale("log")
+    axis.set_yscale("log")
+    pairs = sorted(points.values())
+    best = [(cost, error) for cost, error in pairs if _unbeaten(cost, error, pairs)]
+    axis.step(*zip(*best, strict=True), where="post", color=FAINT, linewidth=1.2, zorder=1)
+    axis.plot(*zip(*pairs, strict=True), "o", color=BLUE, ms=6, zorder=3)
+    others = beside or {}
+    if others:
+        axis.plot(*zip(*others.values(), strict=True), "o", mfc="none", color=FAINT, ms=5, zorder=2)
+    tidy(axis)
+    axis.margins(x=0.18, y=0.12)
+    for part in (axis.xaxis, axis.yaxis):
+        part.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.set_xlabel(x, color=INK)
+    axis.set_ylabel(y, color=INK)
+    drawn.draw_without_rendering()
+    _label(
+        axis,
+        [(*at, name, INK) for name, at in points.items()]
+        + [(*at, name, GREY) for name, at in others.items()],
+    )
+    return save(axis, path)
+
+
+def _unbeaten(cost: float, error: float, pairs: Sequence[tuple[float, float]]) -> bool:
+    return not any(c <= cost and e <= error and (c, e) != (cost, error) for c, e in pairs)
+
+
+def _label(axis: Axes, points: Sequence[tuple[float, float, str, str]]) -> None:
+    """Names right of the points, moved up where they would lie on one another."""
+    scale = axis.figure.dpi / 72
+    taken: list[tuple[float, float, float]] = []
+    for cost, error, name, colour in sorted(points, key=lambda point: point[1]):
+        left, at = axis.transData.transform((cost, error)) / scale
+        width, up = 5.0 * len(name), at
+        while any(abs(up - y) < APART and left < x + w and x < left + width for x, y, w in taken):
+            up += 1
+        taken.append((left, up, width))
+        axis.annotate(
+            name,
+            (cost, error),
+            (7, up - at - 3),
+            textcoords="offset points",
+            fontsize=8,
+            color=colour,
+        )

@@ -138,7 +138,9 @@ def _canvas(
 def _lettering(caption: str, width: int) -> Image.Image:
     """A mask of the text, with four levels only: its soft edges are not to use up the palette."""
     mask = Image.new("L", (width, BAR))
-    middle, font = (width / 2, BAR / 2), ImageFont.truetype(FONT, 13)
+    middle, sizes = (width / 2, BAR / 2), (13, 11, 9, 7)
+    fonts = [ImageFont.truetype(FONT, size) for size in sizes]
+    font = next((font for font in fonts if font.getlength(caption) <= width), fonts[-1])
     ImageDraw.Draw(mask).text(middle, caption, 255, font, anchor="mm")
     return mask.point([level // 64 * 85 for level in range(256)])
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from framecast.errors import InputError
 from framecast.plot.canvas import BLUE, FAINT, GREEN, GREY, INK, VERMILION, figure, save
@@ -14,7 +14,7 @@ from framecast.plot.curves import tidy
 COLOURS = (BLUE, VERMILION, GREEN, "#cc79a7", "#e69f00", "#56b4e9", INK, GREY)
 LOOKS = ("-", "--", "-.", ":")
 MARKERS = "osD^vPX*<>"
-APART = 11  # pixels of a line of text, in points
+APART, WIDE = 11, 5.0  # of a line of text and of a letter, in points
 
 Series = Mapping[str, tuple[Sequence[float], Sequence[float]]]
 
@@ -58,6 +58,7 @@ def frontier(
     x: str,
     y: str,
     beside: Mapping[str, tuple[float, float]] | None = None,
+    aside: str = "",
 ) -> Path:
     """Draw error against cost, both logarithmic; a line joins what nothing cheaper is better than.
 
@@ -67,6 +68,7 @@ def frontier(
         x: the cost, with its unit.
         y: the error, with its unit.
         beside: what others say of theirs; pale, and not part of the line.
+        aside: what these are, for the legend.
 
     Raises:
         InputError: there is no point, or the file cannot be written.
@@ -83,21 +85,21 @@ def frontier(
     axis.plot(*zip(*pairs, strict=True), "o", color=BLUE, ms=6, zorder=3)
     others = beside or {}
     if others:
-        axis.plot(*zip(*others.values(), strict=True), "o", mfc="none", color=FAINT, ms=5, zorder=2)
+        costs, errors = zip(*others.values(), strict=True)
+        axis.plot(costs, errors, "o", mfc="none", color=GREY, ms=5, zorder=2, label=aside)
+        axis.legend(frameon=False, labelcolor=GREY, fontsize=8)
     tidy(axis)
     axis.margins(x=0.18, y=0.12)
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     for part in (axis.xaxis, axis.yaxis):
         part.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.xaxis.set_minor_locator(NullLocator())
+        part.set_minor_formatter(NullFormatter())
     axis.set_xlabel(x, color=INK)
     axis.set_ylabel(y, color=INK)
-    drawn.draw_without_rendering()
-    _label(
-        axis,
-        [(*at, name, INK) for name, at in points.items()]
-        + [(*at, name, GREY) for name, at in others.items()],
-    )
+    drawn.draw_without_rendering()  # places are known from here on
+    names = [(*at, name, INK) for name, at in points.items()]
+    _label(axis, names + [(*at, name, GREY) for name, at in others.items()])
     return save(axis, path)
 
 
@@ -111,7 +113,7 @@ def _label(axis: Axes, points: Sequence[tuple[float, float, str, str]]) -> None:
     taken: list[tuple[float, float, float]] = []
     for cost, error, name, colour in sorted(points, key=lambda point: point[1]):
         left, at = axis.transData.transform((cost, error)) / scale
-        width, up = 5.0 * len(name), at
+        width, up = WIDE * len(name), at
         while any(abs(up - y) < APART and left < x + w and x < left + width for x, y, w in taken):
             up += 1
         taken.append((left, up, width))
@@ -122,4 +124,6 @@ def _label(axis: Axes, points: Sequence[tuple[float, float, str, str]]) -> None:
             textcoords="offset points",
             fontsize=8,
             color=colour,
+            bbox={"fc": "white", "ec": "none", "alpha": 0.75, "pad": 0.5},
+            arrowprops={"arrowstyle": "-", "color": FAINT, "lw": 0.5} if up > at else None,
         )

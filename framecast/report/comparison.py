@@ -123,12 +123,14 @@ def _charts(results: Table, folder: Path) -> Iterator[Html]:
     work = _points(results, "macs", 1e9)
     if work:
         theirs = {
-            f"{row['model']} (published)": (float(row["macs_g"]), float(row["mse"]))
+            row["model"]: (float(row["macs_g"]), float(row["mse"]))
             for row in results.published
             if row["mse"]
         }
         x = "10⁹ multiply–accumulates per forecast"
-        path = plot.frontier(work, folder / "macs.png", x=x, y=error, beside=theirs)
+        path = plot.frontier(
+            work, folder / "macs.png", x=x, y=error, beside=theirs, aside="published, 200 epochs"
+        )
         yield _chart(path, "Error against the cost of a forecast")
 
 

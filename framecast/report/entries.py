@@ -137,7 +137,7 @@ def _entries(rows: Iterable[Row]) -> list[Entry]:
     )
     for fact in facts:
         entries = _told_apart(entries, fact)
-    return sorted(entries, key=lambda entry: (entry.trained, entry.mean("mse")))
+    return sorted(entries, key=lambda entry: (entry.trained, entry.trained * entry.mean("mse")))
 
 
 def _told_apart(entries: list[Entry], fact: Callable[[Entry], str]) -> list[Entry]:

@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test check format bench soak
+.PHONY: demo test check format bench tables soak
 
 demo: $(VENV)/.base
 	$(BIN)/framecast demo
@@ -27,6 +27,12 @@ format: $(VENV)/.dev
 bench: $(VENV)/.dev
 	for name in layer gates tutorial stream zoo memory; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 	$(BIN)/python -m benchmarks.table
+
+# The tables of README.md and docs/, from results/ and MODELS.
+tables: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.table
+	$(BIN)/python -m benchmarks.models_table
+	$(BIN)/python -m benchmarks.models_compared
 
 # Half an hour on two cores: every test that shows a promise, in full; docs/reliability.md is made of it.
 soak: $(VENV)/.dev

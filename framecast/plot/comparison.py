@@ -1,6 +1,6 @@
 """Many models in one chart: curves beside each other, and points of error against cost."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -80,8 +80,9 @@ def frontier(
     axis.set_xscale("log")
     axis.set_yscale("log")
     pairs = sorted(points.values())
-    best = [(cost, error) for cost, error in pairs if _unbeaten(cost, error, pairs)]
-    axis.step(*zip(*best, strict=True), where="post", color=FAINT, linewidth=1.2, zorder=1)
+    axis.step(
+        *zip(*unbeaten(pairs), strict=True), where="post", color=FAINT, linewidth=1.2, zorder=1
+    )
     axis.plot(*zip(*pairs, strict=True), "o", color=BLUE, ms=6, zorder=3)
     others = beside or {}
     if others:
@@ -103,8 +104,13 @@ def frontier(
     return save(axis, path)
 
 
-def _unbeaten(cost: float, error: float, pairs: Sequence[tuple[float, float]]) -> bool:
-    return not any(c <= cost and e <= error and (c, e) != (cost, error) for c, e in pairs)
+def unbeaten(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Those of which no other costs as little and errs as little, by rising cost."""
+    found: list[tuple[float, float]] = []
+    for cost, error in sorted(points):
+        if not found or error < found[-1][1]:
+            found.append((cost, error))
+    return found
 
 
 def _label(axis: Axes, points: Sequence[tuple[float, float, str, str]]) -> None:

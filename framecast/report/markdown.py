@@ -56,7 +56,7 @@ def _section(table: Table) -> str:
     shown = columns()
     lines = [[_cell(column, entry) for column in shown] for entry in table.entries]
     on = "; ".join(dict.fromkeys(entry.machine for entry in table.entries if entry.trained))
-    parts = [f"**{table.title}**" + (f", trained on {on}" if on else "")]
+    parts = [f"**{_safe(table.title)}**" + (f", trained on {_safe(on)}" if on else "")]
     parts.append(_table([column.title for column in shown], lines))
     if table.published:
         lines = [[row[key] or "–" for key in PUBLISHED] for row in table.published]
@@ -71,6 +71,11 @@ def _cell(column: Column, entry: Entry) -> str:
 
 def _table(titles: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     rule = "|".join(["---", *["---:"] * (len(titles) - 1)])
-    safe = ([cell.replace("|", "\\|") for cell in line] for line in lines)
+    safe = ([_safe(cell) for cell in line] for line in lines)
     head = f"| {' | '.join(titles)} |\n|{rule}|"
     return "\n".join([head, *(f"| {' | '.join(line)} |" for line in safe)])
+
+
+def _safe(text: str) -> str:
+    """Text that is neither a further cell nor HTML: names come from files of others."""
+    return text.replace("|", "\\|").replace("&", "&amp;").replace("<", "&lt;")

@@ -1,0 +1,19 @@
+"""The tables in docs/benchmark.md, made from results/: `python -m benchmarks.models_compared`."""
+
+from benchmarks.results import ROOT
+from framecast.benchmark.rows import COLUMNS, Row, read
+from framecast.report import write_markdown
+
+PAGE = ROOT / "docs" / "benchmark.md"
+
+
+def rows() -> list[Row]:
+    """Of every table that `framecast benchmark` wrote."""
+    head = ",".join(COLUMNS) + "\n"
+    paths = sorted((ROOT / "results").glob("*.csv"))
+    tables = [path for path in paths if path.read_text(encoding="utf-8").startswith(head)]
+    return [row for path in tables for row in read(path)]
+
+
+if __name__ == "__main__":
+    write_markdown(rows(), PAGE)

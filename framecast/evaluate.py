@@ -16,22 +16,23 @@ from torch import Tensor
 
 from framecast.checkpoint import config_of, load
 from framecast.data import DATASETS, locate, open_data
-from framecast.data.scaling import adopt
+from framecast.data.scaling import adopt, scaling_of
 from framecast.data.windows import Windows, pick
 from framecast.errors import InputError
 from framecast.forecast import rollout
-from framecast.metrics import METRICS
+from framecast.metrics.choice import Choice, heading
 from framecast.metrics.metric import Metric, update_all
 from framecast.models import MODELS, build_model
 from framecast.models.forecaster import Forecaster, Task
 
 RESAMPLES, SEED = 1000, 0  # of the bootstrap
+BATCH = 16  # windows that go through the models together, fewer where frames are large
 WEIGHTS = 2**18  # of the bootstrap at a time, one per resample and sequence
-PIXELS = 2**23  # values of the windows that go through the models together
+PIXELS = 2**23  # values of a batch at most
 REFERENCE = "persistence"  # skill is measured against it
 
 Name: TypeAlias = str | None  # of a forecaster; None is the model
-Tallies: TypeAlias = dict[tuple[Name, str], Metric]  # by forecaster and key of METRICS
+Tallies: TypeAlias = dict[tuple[Name, str], Metric]  # by forecaster and key of its scores
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Scores:
         model: its name, or where it stands.
         data: name of the data set, or where it stands.
         sequences: how many were forecast.
-        scores: of the model, by key of `METRICS`, and "skill".
+        scores: of the model, by key of `Choice.build`, and "skill".
         baselines: the same of each baseline; persistence comes first.
         example: past_MCHW, truth_NCHW and forecast_NCHW of the first sequence, for pictures.
     """
@@ -76,7 +77,7 @@ class Scores:
     example: tuple[Tensor, Tensor, Tensor]
 
     def to_json(self) -> dict[str, Any]:
-        """The scores for a JSON file; units are those of `METRICS`."""
+        """The scores for a JSON file; a key says what it is at, if anything."""
         return {
             "model": self.model,
             "data": self.data,
@@ -142,9 +143,9 @@ def evaluate(
     windows: Windows,
     *,
     baselines: Mapping[str, Forecaster] | None = None,
-    batch: int = 16,
     limit: int | None = None,
     past: int | None = None,
+    choice: Choice | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Scores:
     """Score a model and its baselines on the same windows, in one pass.
@@ -157,9 +158,9 @@ def evaluate(
         model: any forecaster.
         windows: a split of a data set.
         baselines: forecasters by name, such as a calibrated mean frame; persistence is added.
-        batch: windows at a time; fewer where frames are large.
         limit: use only so many of the first windows.
         past: frames of a window that are given, M; by default what the model was built for.
+        choice: which scores; by default the standard ones.
         progress: called with the windows done and all windows, after each batch.
 
     Raises:
@@ -174,8 +175,9 @@ def evaluate(
     past = model.task.past if past is None else past
     count = _count(windows, past, limit)
     models = _line_up(model, windows, past, baselines or {})
-    tallies = {name: {key: kind() for key, kind in METRICS.items()} for name in models}
-    for index_B in _batches(np.arange(count), windows, batch):
+    choice = choice or Choice()
+    tallies = {name: choice.build(scaling_of(windows)) for name in models}
+    for index_B in _batches(np.arange(count), windows, BATCH):
         window_BTCHW = windows.batch(index_B)
         past_BMCHW, truth_BNCHW = window_BTCHW[:, :past], window_BTCHW[:, past:]
         for name, forecaster in models.items():
@@ -201,6 +203,7 @@ def evaluate_run(
     *,
     split: str = "test",
     limit: int | None = None,
+    choice: Choice | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Scores:
     """Score a model on a data set, beside persistence, the mean training frame and advection.
@@ -216,6 +219,7 @@ def evaluate_run(
         settings: of the data set.
         split: train, validation, test, or all of your own clips.
         limit: use only so many of the first windows.
+        choice: which scores; by default the standard ones.
         progress: as in `evaluate`.
 
     Raises:
@@ -239,7 +243,13 @@ def evaluate_run(
     baselines = {"mean_frame": mean_frame(data.train, past)} if len(data.train) else {}
     baselines["advection"] = build_model("advection", task=_task(windows, past))
     scores = evaluate(
-        model, windows, baselines=baselines, limit=limit, past=past, progress=progress
+        model,
+        windows,
+        baselines=baselines,
+        limit=limit,
+        past=past,
+        choice=choice,
+        progress=progress,
     )
     return replace(scores, model=str(run), data=source)
 
@@ -293,8 +303,6 @@ def _line_up(
 
 def _batches(index: np.ndarray, windows: Windows, batch: int) -> Iterator[np.ndarray]:
     """Split indices; large windows go through in smaller batches."""
-    if batch < 1:
-        raise InputError("batch", f"is {batch}", "take at least 1 sequence at a time")
     step = min(batch, max(1, PIXELS // math.prod(windows.shape_TCHW)))
     for start in range(0, len(index), step):
         yield index[start : start + step]
@@ -356,10 +364,7 @@ def _interval(value_N: Tensor, sample_RN: Tensor, count: int) -> Score:
 
 
 def _heading(key: str) -> str:
-    if key not in METRICS:
-        return "Skill ↑"
-    kind = METRICS[key]
-    return f"{kind.label} {'↓' if kind.better == 'lower' else '↑'}\n{kind.unit}"
+    return "Skill ↑" if key == "skill" else "\n".join(heading(key))
 
 
 def _cell(score: Score) -> str:

@@ -1,5 +1,7 @@
 """Promise F3: every metric is an independent implementation's, every layer a plain loop's."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,9 @@ from framecast.layers.convolution import WAYS, Kernel
 from framecast.layers.motion import move
 from framecast.metrics import METRICS
 from framecast.models.keras_conv_lstm import EPSILON, BatchNorm
-from tests.layers.test_conv_lstm_layer import GATES, plain
+from tests.layers.test_conv_lstm_layer import GATES
+from tests.layers.test_conv_lstm_layer import plain as plain_layer
+from tests.metrics import plain
 
 
 def clipped(forecast_CHW):
@@ -54,6 +58,12 @@ OTHERS = {
     "ssim": mean_over_frames(lambda p, y: similarity(p, y, 1)),
     "ssim_openstl": mean_over_frames(lambda p, y: similarity(p, y, 2)),
     "sharpness": lambda p, y: [*sharpness(p, y)],
+    "spectrum": lambda p, y: [*plain.spectrum(p, y)],
+    **{name: partial(plain.category, name) for name in ("csi", "pod", "far", "bias")},
+    "fss": lambda p, y: [*plain.fss(p, y, scale=5)],
+    "crps": plain.crps,
+    "coverage": plain.coverage,
+    "reliability": plain.reliability,
 }
 SHAPES = [(2, 3, 1, 64, 64), (1, 2, 3, 7, 10), (3, 1, 2, 31, 8), (5, 2, 1, 16, 17)]
 
@@ -66,6 +76,9 @@ def disagrees(name, metric=None):
         noise = rng.normal(0, rng.choice([0.01, 0.1, 0.5]), shape)
         forecast = (truth + noise).astype(np.float32)
         ours = (metric or METRICS[name])()
+        if ours.ensemble:
+            others = rng.normal(0, 0.3, (shape[0], 19, *shape[1:])).astype(np.float32)
+            forecast = np.concatenate([forecast[:, None], truth[:, None] + others], axis=1)
         ours.update(torch.from_numpy(forecast), torch.from_numpy(truth))
         expected = OTHERS[name](forecast.astype(float), truth.astype(float))
         wrong += not np.allclose(ours.compute().numpy(), expected, rtol=1e-6, atol=1e-6)
@@ -77,7 +90,12 @@ def test_every_metric_is_what_others_make_of_it(promise):
     wrong = {name: count for name in METRICS if (count := disagrees(name))}
     assert wrong == {}
     # Each metric in the place of another: units, clipping, ranges and means that are not its own.
-    swapped = [(a, b) for a in METRICS for b in METRICS if a != b]
+    swapped = [
+        (a, b)
+        for a in METRICS
+        for b in METRICS
+        if a != b and METRICS[a].ensemble == METRICS[b].ensemble
+    ]
     caught = sum(disagrees(name, METRICS[other]) > 0 for name, other in swapped)
     trials = len(METRICS) * len(SHAPES)
     control = ("metrics in each other's place", caught, len(swapped))
@@ -110,7 +128,8 @@ def conv_lstm(seed):
     layer = ConvLSTMLayer(2, 4, (1, 3, 5)[seed % 3], gates)
     x = torch.randn(2, 4, 2, 7, 6, requires_grad=True)
     return [
-        gradients(layer, call, x) for call in (lambda x: layer(x)[0], lambda x: plain(layer, x)[0])
+        gradients(layer, call, x)
+        for call in (lambda x: layer(x)[0], lambda x: plain_layer(layer, x)[0])
     ]
 
 

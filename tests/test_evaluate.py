@@ -13,7 +13,7 @@ import torch
 from framecast import checkpoint
 from framecast.errors import InputError
 from framecast.evaluate import _resamples, evaluate, evaluate_run, mean_frame
-from framecast.metrics import METRICS
+from framecast.metrics.choice import STANDARD
 from framecast.models import build_model
 from framecast.models.forecaster import Recurrent, RecurrentConfig, Task
 
@@ -75,9 +75,10 @@ def spikes(count=40):
     return window_STCHW
 
 
-def test_scores_are_those_by_hand():
+def test_scores_are_those_by_hand(monkeypatch):
     window = noise()
-    scores = evaluate(Fade(0.5), Sequences(window), batch=4)
+    monkeypatch.setattr(sys.modules["framecast.evaluate"], "BATCH", 4)
+    scores = evaluate(Fade(0.5), Sequences(window))
     last, future = window[:, PAST - 1 : PAST].double(), window[:, PAST:].double()
     mine = (last / 2 - future).square().sum((2, 3, 4)).mean(0)
     persistence = (last - future).square().sum((2, 3, 4)).mean(0)
@@ -96,21 +97,21 @@ def test_errors_are_taken_before_clipping():
     assert scores.example[2].max() == 1.0
 
 
-def test_the_batch_size_does_not_matter():
+def test_the_batch_size_does_not_matter(monkeypatch):
     window = noise()
-    whole = evaluate(Fade(0.5), Sequences(window), batch=100).to_json()
-    assert json.dumps(evaluate(Fade(0.5), Sequences(window), batch=4).to_json()) == json.dumps(
-        whole
-    )
+    whole = evaluate(Fade(0.5), Sequences(window)).to_json()
+    monkeypatch.setattr(sys.modules["framecast.evaluate"], "BATCH", 4)
+    parts = evaluate(Fade(0.5), Sequences(window)).to_json()
+    assert json.dumps(parts) == json.dumps(whole)
 
 
-def test_each_window_is_read_once_in_batches():
+def test_each_window_is_read_once_in_batches(monkeypatch):
+    monkeypatch.setattr(sys.modules["framecast.evaluate"], "BATCH", 2)
     windows, seen = Sequences(noise(5)), []
     evaluate(
         Fade(0.5),
         windows,
         baselines={"dim": Fade(0.1)},
-        batch=2,
         progress=lambda *at: seen.append(at),
     )
     assert windows.asked == [[0, 1], [2, 3], [4]]
@@ -167,11 +168,11 @@ def test_json_has_the_form_of_the_issue():
     told = json.loads(json.dumps(replace(scores, data="noise").to_json(), allow_nan=False))
     assert [*told] == ["model", "data", "sequences", "scores", "baselines"]
     assert (told["model"], told["data"], told["sequences"]) == ("Fade", "noise", 6)
-    assert [*told["scores"]] == [*METRICS, "skill"]
+    assert [*told["scores"]] == [*STANDARD, "skill"]
     assert [*told["scores"]["mse"]] == ["mean", "low", "high", "per_lead"]
     assert len(told["scores"]["mse"]["per_lead"]) == FUTURE
     assert [*told["baselines"]] == ["persistence", "mean_frame"]
-    assert all([*row] == [*METRICS, "skill"] for row in told["baselines"].values())
+    assert all([*row] == [*STANDARD, "skill"] for row in told["baselines"].values())
     mse = told["scores"]["mse"]
     assert mse["low"] < mse["mean"] < mse["high"]
 
@@ -204,7 +205,7 @@ def test_rows_begin_with_the_baselines():
     scores = evaluate(Fade(0.5), Sequences(noise()), baselines={"dim": Fade(0.1)})
     header, *rows = scores.rows()
     assert [row[0] for row in rows] == ["persistence", "dim", "Fade"]
-    assert {len(row) for row in (header, *rows)} == {len(METRICS) + 2}
+    assert {len(row) for row in (header, *rows)} == {len(STANDARD) + 2}
     assert header[1] == "MSE ↓\nper frame"
     value, interval = rows[2][1].split("\n")
     assert float(value) == pytest.approx(scores.scores["mse"].mean, rel=1e-3)
@@ -256,7 +257,7 @@ def test_verdict(factor, says):
 
 def test_the_example_is_the_first_sequence():
     window = noise()
-    past, truth, forecast = evaluate(Fade(0.5), Sequences(window), batch=2).example
+    past, truth, forecast = evaluate(Fade(0.5), Sequences(window)).example
     assert torch.equal(past, window[0, :PAST])
     assert torch.equal(truth, window[0, PAST:])
     assert torch.equal(forecast, (window[0, PAST - 1 : PAST] / 2).expand_as(truth))
@@ -266,7 +267,6 @@ def test_the_example_is_the_first_sequence():
     ("settings", "says"),
     [
         ({"limit": 0}, "limit is 0"),
-        ({"batch": 0}, "batch is 0"),
         ({"past": PAST + FUTURE}, "7 frames, of which 7"),
         ({"past": 0}, "of which 0"),
     ],

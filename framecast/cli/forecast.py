@@ -144,6 +144,15 @@ def evaluate(
     plots: Annotated[Path | None, typer.Option(help="Draw into this folder.")] = None,
     split: Scored = "test",
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many sequences.")] = None,
+    metrics: Annotated[
+        str | None, typer.Option(help="Scores in place of the usual ones, such as csi,fss.")
+    ] = None,
+    thresholds: Annotated[
+        str | None, typer.Option(help="For csi, pod, far, bias, fss: 0.5,1,5 in the data's unit.")
+    ] = None,
+    scales: Annotated[
+        str | None, typer.Option(help="For fss: sides of squares in pixels, such as 1,8.")
+    ] = None,
     past: Past = None,
     future: Future = None,
     root: Root = None,
@@ -157,16 +166,21 @@ def evaluate(
     """Score a model on a data set, beside persistence, the mean training frame and advection.
 
     Example: framecast evaluate runs/x moving_mnist --root data/ --json scores.json
+
+    Rain, in mm/h: framecast evaluate runs/x radar/ --metrics csi,fss --thresholds 1,5 --scales 8
     """
     from framecast.evaluate import evaluate_run
     from framecast.files import write_atomic
+    from framecast.metrics.choice import Choice
     from framecast.report import draw_scores
 
     typed = data_settings(past, future, root, size, grey, every, stride, axes)
     settings = only("data", sets, typed)
-    scores = evaluate_run(run, source, settings, split=split, limit=limit)
+    choice = Choice.of(metrics, thresholds, scales)
+    scores = evaluate_run(run, source, settings, split=split, limit=limit, choice=choice)
     console.print(_table(scores.rows()))
-    console.print(_table(scores.lead_rows("mse")))
+    for key in [key for key in scores.scores if key != "skill"] if metrics else ["mse"]:
+        console.print(_table(scores.lead_rows(key)))
     console.print(scores.verdict(), soft_wrap=True)
     if plots:
         draw_scores(scores, plots)
@@ -177,7 +191,7 @@ def evaluate(
 def _table(rows: list[list[str]]) -> Table:
     """Turn rows into columns, one per forecaster: a terminal is narrower than it is long."""
     header, *columns = rows
-    table = Table("", *(name for name, *_ in columns))
+    table = Table(header[0], *(name for name, *_ in columns))
     for cells in zip(*(row[1:] for row in (header, *columns)), strict=True):
         table.add_row(*(" ".join(cell.split()) for cell in cells))
     return table

@@ -3,17 +3,20 @@
 Missing pixels of the truth are NaN, and what is measured is measured on the known ones. A frame
 with nothing to measure is left out of every mean; a forecast that is NaN at a known pixel is not.
 
-Shapes: S sequences so far, B batch, N lead times, C channels, H height, W width, K parts of a
-score.
+Shapes: S sequences so far, B batch, E members of an ensemble, N lead times, C channels, H height,
+W width, K parts of a score.
 """
 
-from collections.abc import Callable, Iterable
-from typing import ClassVar, Literal, Self
+from collections.abc import Hashable, Iterable
+from copy import copy
+from typing import ClassVar, Literal, Self, TypeAlias
 
 import torch
 from torch import Tensor
 
 from framecast.errors import InputError
+
+Better: TypeAlias = Literal["lower", "higher", "near"]
 
 
 class Metric:
@@ -22,12 +25,18 @@ class Metric:
     Attributes:
         label: the name in tables and pictures.
         unit: of the values.
-        better: whether lower or higher values are better.
+        better: whether lower or higher values are better, or those near to one value.
+        near: that value.
+        at: the settings without which a value says nothing, such as a threshold.
+        ensemble: forecasts may be ensembles, (B, E, N, C, H, W); `measure` gets all as such.
     """
 
     label: ClassVar[str]
     unit: ClassVar[str]
-    better: ClassVar[Literal["lower", "higher"]]
+    better: ClassVar[Better]
+    near: float = 1.0
+    at: ClassVar[tuple[str, ...]] = ()
+    ensemble: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self._parts: list[Tensor] = []
@@ -52,7 +61,8 @@ class Metric:
         """Add a batch.
 
         Args:
-            forecast_BNCHW: forecast frames, floating point, in the units of the truth.
+            forecast_BNCHW: forecast frames, floating point, in the units of the truth; or forecasts
+                of an ensemble, (B, E, N, C, H, W), for a metric that takes them.
             truth_BNCHW: true frames in [0, 1], NaN where they are missing.
 
         Raises:
@@ -62,9 +72,16 @@ class Metric:
 
     def merge(self, other: Self) -> Self:
         """Join two metrics: as if one had seen the batches of both."""
-        joined = type(self)()
+        assert self._work == other._work, "these metrics measure different things"
+        joined = copy(self)
         joined._parts = [*self._parts, *other._parts]
         return joined
+
+    @property
+    def _work(self) -> Hashable:
+        """What is the same for metrics that measure the same."""
+        settings = {key: value for key, value in vars(self).items() if not key.startswith("_")}
+        return type(self).measure, *settings.items()
 
     @property
     def parts_SNK(self) -> Tensor:
@@ -86,22 +103,32 @@ def update_all(metrics: Iterable[Metric], forecast_BNCHW: Tensor, truth_BNCHW: T
     """Add a batch to several metrics; those that share their `measure` share its work.
 
     Raises:
-        InputError: the shapes differ, or the frames are whole numbers and not in [0, 1].
+        InputError: the shapes differ, the frames are whole numbers and not in [0, 1], or a metric
+            takes no ensembles.
     """
-    if forecast_BNCHW.shape != truth_BNCHW.shape or truth_BNCHW.ndim != 5:
+    _check(metrics := [*metrics], forecast_BNCHW, truth_BNCHW)
+    # One sequence at a time: what is derived from it stays in the cache, and never grows.
+    pairs = list(zip(forecast_BNCHW.detach().float(), truth_BNCHW.detach().float(), strict=True))
+    measured: dict[Hashable, Tensor] = {}
+    for metric in metrics:
+        work = metric._work
+        if work not in measured:
+            measured[work] = torch.cat([_parts(metric, p[None], y[None]) for p, y in pairs])
+        metric._parts.append(measured[work])
+
+
+def _check(metrics: Iterable[Metric], forecast_BNCHW: Tensor, truth_BNCHW: Tensor) -> None:
+    """Refuse what cannot be compared."""
+    members = forecast_BNCHW.ndim == 6
+    one_BNCHW = forecast_BNCHW[:, 0] if members else forecast_BNCHW
+    if one_BNCHW.shape != truth_BNCHW.shape or truth_BNCHW.ndim != 5:
         shapes = f"{tuple(forecast_BNCHW.shape)}, the truth {tuple(truth_BNCHW.shape)}"
         raise InputError("the forecast", f"is {shapes}", "give both as (B, N, C, H, W)")
     if not (forecast_BNCHW.is_floating_point() and truth_BNCHW.is_floating_point()):
         raise InputError("the frames", "are whole numbers", "scale them to [0, 1] first")
-    # One sequence at a time: what is derived from it stays in the cache, and never grows.
-    pairs = list(zip(forecast_BNCHW.detach().float(), truth_BNCHW.detach().float(), strict=True))
-    measured: dict[Callable[..., Tensor], Tensor] = {}
     for metric in metrics:
-        measure = type(metric).measure
-        if measure not in measured:
-            parts = [_parts(metric, p_NCHW[None], y_NCHW[None]) for p_NCHW, y_NCHW in pairs]
-            measured[measure] = torch.cat(parts)
-        metric._parts.append(measured[measure])
+        if members and not metric.ensemble:
+            raise InputError(metric.label, "is of one forecast", "give one member, or their mean")
 
 
 def known(values: Tensor, truth: Tensor) -> Tensor:
@@ -111,6 +138,8 @@ def known(values: Tensor, truth: Tensor) -> Tensor:
 
 def _parts(metric: Metric, forecast_1NCHW: Tensor, truth_1NCHW: Tensor) -> Tensor:
     """What one sequence adds to a metric: parts_1NK, and 1 for frames that count in the end."""
+    if metric.ensemble and forecast_1NCHW.ndim == 5:
+        forecast_1NCHW = forecast_1NCHW[:, None]  # an ensemble of one
     parts_1NK = metric.measure(forecast_1NCHW, truth_1NCHW).float().cpu()
     counts_1N1 = torch.ones_like(parts_1NK[..., :1])
     if parts_1NK.isnan().any():

@@ -5,17 +5,17 @@ All are means over the known pixels of a frame; sums are that mean times all pix
 Shapes: B batch, N lead times, C channels, H height, W width, K parts of a score.
 """
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from torch import Tensor
 
-from framecast.metrics.metric import Metric, known
+from framecast.metrics.metric import Better, Metric, known
 
 FRAME = (2, 3, 4)  # the axes C, H, W
 SMALLEST_ERROR = 1e-10  # mean squared error of 100 dB, far below what 8 bits resolve (59 dB)
 
 
-def _sum(error_BNCHW: Tensor, truth_BNCHW: Tensor) -> Tensor:
+def frame_sum(error_BNCHW: Tensor, truth_BNCHW: Tensor) -> Tensor:
     """Sum over each frame, as if missing pixels had the mean error of the known: sum_BN."""
     sum_BN = error_BNCHW.sum(FRAME)
     if not sum_BN.isnan().any():
@@ -29,11 +29,11 @@ class MSE(Metric):
 
     label: ClassVar[str] = "MSE"
     unit: ClassVar[str] = "per frame"
-    better: ClassVar[Literal["lower", "higher"]] = "lower"
+    better: ClassVar[Better] = "lower"
 
     def measure(self, forecast_BNCHW: Tensor, truth_BNCHW: Tensor) -> Tensor:
         """Squared error of each frame, before any clipping: parts_BNK."""
-        return _sum((forecast_BNCHW - truth_BNCHW).square(), truth_BNCHW)[..., None]
+        return frame_sum((forecast_BNCHW - truth_BNCHW).square(), truth_BNCHW)[..., None]
 
 
 class MAE(Metric):
@@ -41,11 +41,11 @@ class MAE(Metric):
 
     label: ClassVar[str] = "MAE"
     unit: ClassVar[str] = "per frame"
-    better: ClassVar[Literal["lower", "higher"]] = "lower"
+    better: ClassVar[Better] = "lower"
 
     def measure(self, forecast_BNCHW: Tensor, truth_BNCHW: Tensor) -> Tensor:
         """Absolute error of each frame, before any clipping: parts_BNK."""
-        return _sum((forecast_BNCHW - truth_BNCHW).abs(), truth_BNCHW)[..., None]
+        return frame_sum((forecast_BNCHW - truth_BNCHW).abs(), truth_BNCHW)[..., None]
 
 
 class MSEPixel(MSE):
@@ -77,10 +77,10 @@ class PSNR(Metric):
 
     label: ClassVar[str] = "PSNR"
     unit: ClassVar[str] = "dB"
-    better: ClassVar[Literal["lower", "higher"]] = "higher"
+    better: ClassVar[Better] = "higher"
 
     def measure(self, forecast_BNCHW: Tensor, truth_BNCHW: Tensor) -> Tensor:
         """Decibels of each frame: parts_BNK."""
         error_BNCHW = (forecast_BNCHW.clamp(0, 1) - truth_BNCHW).square()
-        error_BN = _sum(error_BNCHW, truth_BNCHW) / truth_BNCHW[0, 0].numel()
+        error_BN = frame_sum(error_BNCHW, truth_BNCHW) / truth_BNCHW[0, 0].numel()
         return -10 * error_BN.clamp_min(SMALLEST_ERROR).log10()[..., None]

@@ -3,12 +3,12 @@
 Shapes: B batch, N lead times, C channels, H height, W width, K parts of a score.
 """
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from framecast.metrics.metric import Metric, known
+from framecast.metrics.metric import Better, Metric, known
 
 
 def gradient_energy(frames_BNCHW: Tensor, truth_BNCHW: Tensor) -> Tensor:
@@ -33,7 +33,7 @@ class Sharpness(Metric):
 
     label: ClassVar[str] = "Sharpness"
     unit: ClassVar[str] = "of the truth"
-    better: ClassVar[Literal["lower", "higher"]] = "higher"
+    better: ClassVar[Better] = "higher"
 
     def measure(self, forecast_BNCHW: Tensor, truth_BNCHW: Tensor) -> Tensor:
         """Energies of forecast and truth: parts_BNK with K = 2."""

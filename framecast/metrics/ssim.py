@@ -4,12 +4,12 @@ Shapes: B batch, N lead times, C channels, H height, W width, F pictures of one 
 a score.
 """
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from framecast.metrics.metric import Metric
+from framecast.metrics.metric import Better, Metric
 
 DATA_RANGES = (1.0, 2.0)  # of SSIM and SSIMOpenSTL: both come from the same sums
 WINDOW = 7  # pixels; scikit-image's default
@@ -86,7 +86,7 @@ class SSIM(Metric):
 
     label: ClassVar[str] = "SSIM"
     unit: ClassVar[str] = "data range 1"
-    better: ClassVar[Literal["lower", "higher"]] = "higher"
+    better: ClassVar[Better] = "higher"
 
     def measure(self, forecast_BNCHW: Tensor, truth_BNCHW: Tensor) -> Tensor:
         """Similarity of each frame: parts_BNK, one part for each of DATA_RANGES."""

@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeGuard
 
 from framecast.metrics import METRICS
+from framecast.metrics.choice import heading
 from framecast.report.html import UNKNOWN, Html, section, table, tag
 
 GAIN = 0.005  # a smaller one would be printed as 0 %
@@ -84,8 +86,7 @@ def _score_row(scores: Mapping[str, Any], metric: str, baselines: Sequence[str])
     all_scores = [_score(scores, metric), *(_score(scores, metric, name) for name in baselines)]
     means = [score.get("mean") for score in all_scores]
     known = [mean for mean in means if _known(mean)]
-    lower = metric in METRICS and METRICS[metric].better == "lower"
-    best = (min if lower else max)(known, default=None)
+    best = max(known, key=partial(_worth, metric), default=None)
     figures = decimals(known)
     cells = []
     for score, mean in zip(all_scores, means, strict=True):
@@ -97,14 +98,22 @@ def _score_row(scores: Mapping[str, Any], metric: str, baselines: Sequence[str])
     return [tag("th", *_metric_label(metric), scope="row"), *cells]
 
 
+def _worth(metric: str, value: float) -> float:
+    """What is higher for the better value."""
+    kind = METRICS.get(metric.partition("@")[0])
+    if kind is None or kind.better == "higher":
+        return value
+    return -value if kind.better == "lower" else -abs(value - kind.near)
+
+
 def _metric_label(metric: str) -> tuple[str, Html]:
     """The name of a score, which way is better, and its unit."""
     if metric == "skill":
         return "Skill ↑ ", tag("small", "over the last frame repeated")
-    if metric not in METRICS:
+    if metric.partition("@")[0] not in METRICS:
         return metric, Html()
-    kind = METRICS[metric]
-    return f"{kind.label} {'↓' if kind.better == 'lower' else '↑'} ", tag("small", kind.unit)
+    label, unit = heading(metric)
+    return f"{label} ", tag("small", unit)
 
 
 def lead_table(scores: Mapping[str, Any]) -> Html:

@@ -1,5 +1,7 @@
 """What holds for each row of METRICS: it adds up, resamples, and knows better from worse."""
 
+from itertools import combinations
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,19 +9,41 @@ from hypothesis import strategies as st
 
 from framecast.errors import InputError
 from framecast.metrics import METRICS
+from framecast.metrics.categories import CSI
 from framecast.metrics.metric import update_all
 
 SHAPE_BNCHW = (6, 3, 2, 16, 12)
+# Where blur does what the score is to see: it takes from what is high, and adds to what is low.
+SETTINGS = {
+    "csi": {"threshold": 0.7},
+    "pod": {"threshold": 0.7},
+    "far": {"threshold": 0.3},
+    "bias": {"threshold": 0.7},
+    "fss": {"threshold": 0.7, "scale": 3},
+    "reliability": {"threshold": 0.7},
+    "coverage": {"level": 0.5},
+}
 
 
 def frames(seed, shape=SHAPE_BNCHW):
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
 
 
+def make(name):
+    return METRICS[name](**SETTINGS.get(name, {}))
+
+
 def measured(name, forecast, truth):
-    metric = METRICS[name]()
-    metric.update(forecast, truth)
+    """What a metric makes of a forecast, with four others beside it where it must be an ensemble."""
+    metric = make(name)
+    metric.update(crowd(forecast) if name == "coverage" else forecast, truth)
     return metric
+
+
+def crowd(forecast):
+    forecast = forecast.float()
+    others = [forecast + shift for shift in (-0.3, -0.1, 0.1, 0.2)]
+    return torch.stack([forecast, *others], dim=1)
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -52,13 +76,16 @@ def test_each_lead_time_stands_alone(name):
     torch.testing.assert_close(all_leads[1:2], second)
 
 
-@pytest.mark.parametrize("name", METRICS)
+# Coverage goes by the width of the interval, which blur leaves alone.
+@pytest.mark.parametrize("name", [name for name in METRICS if name != "coverage"])
 def test_more_blur_is_worse(name):
     truth = frames(2)
     kind = METRICS[name]
     near, far = ((1 - part) * truth + part * truth.mean() for part in (0.1, 0.6))
-    gap = measured(name, near, truth).compute() - measured(name, far, truth).compute()
-    assert (gap > 0 if kind.better == "higher" else gap < 0).all()
+    near, far = (measured(name, forecast, truth).compute() for forecast in (near, far))
+    if kind.better == "near":
+        near, far = (-(score - make(name).near).abs() for score in (near, far))
+    assert (near < far if kind.better == "lower" else near > far).all()
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -75,11 +102,25 @@ def test_averaged_parts_finish_to_the_score_of_repeated_sequences(name):
 
 def test_shared_work_gives_the_same_scores():
     forecast, truth = frames(0), frames(1)
-    together = [kind() for kind in METRICS.values()]
+    names = [name for name in METRICS if name != "coverage"]
+    together = [make(name) for name in names]
     update_all(together, forecast, truth)
-    for name, metric in zip(METRICS, together, strict=True):
+    for name, metric in zip(names, together, strict=True):
         expected = measured(name, forecast, truth).values_SN
-        assert torch.equal(metric.values_SN, expected)
+        torch.testing.assert_close(metric.values_SN, expected, rtol=0, atol=0, equal_nan=True)
+
+
+def test_work_is_shared_at_the_same_threshold_alone(monkeypatch):
+    asked = []
+    measure = CSI.measure
+    monkeypatch.setattr(CSI, "measure", lambda self, *x: asked.append(1) or measure(self, *x))
+    metrics = [METRICS[name](at) for name in ("csi", "pod", "far") for at in (0.3, 0.7)]
+    update_all(metrics, frames(0), frames(1))
+    assert len(asked) == 2 * len(frames(0))
+    scores = [metric.compute() for metric in metrics]
+    assert not any(torch.equal(*pair) for pair in combinations(scores, 2))
+    with pytest.raises(AssertionError, match="different things"):
+        metrics[0].merge(metrics[1])
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -92,9 +133,9 @@ def test_half_precision_is_measured_in_full(name):
 @pytest.mark.parametrize("name", METRICS)
 def test_needs_equal_shapes_and_real_numbers(name):
     with pytest.raises(InputError, match="the truth"):
-        METRICS[name]().update(frames(0), frames(1)[:, :2])
+        make(name).update(frames(0), frames(1)[:, :2])
     with pytest.raises(InputError, match="whole numbers"):
-        METRICS[name]().update((frames(0) * 255).byte(), (frames(1) * 255).byte())
+        make(name).update((frames(0) * 255).byte(), (frames(1) * 255).byte())
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -132,7 +173,8 @@ def test_errors_with_missing_pixels_are_those_of_the_known_ones(name):
         torch.testing.assert_close(score, measured(name, *alone).values_SN[0, 0] * scale)
 
 
-@pytest.mark.parametrize("name", METRICS)
+# A spectrum is that of a whole frame: there what is missing is one flat half in both.
+@pytest.mark.parametrize("name", [name for name in METRICS if name != "spectrum"])
 def test_a_masked_half_scores_like_a_cut_off_half(name):
     forecast, truth = frames(0), frames(1)
     masked = truth.clone()
@@ -164,7 +206,21 @@ def test_says_what_it_is(name):
     kind = METRICS[name]
     assert kind.label
     assert kind.unit
-    assert kind.better in ("lower", "higher")
+    assert kind.better in ("lower", "higher", "near")
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_ensembles_are_scored_or_refused(name):
+    members = crowd(frames(0))
+    if METRICS[name].ensemble:
+        metric = make(name)
+        metric.update(members, frames(1))
+        mixed = make(name)
+        mixed.update(members[:, torch.tensor([3, 1, 4, 0, 2])], frames(1))
+        torch.testing.assert_close(metric.compute(), mixed.compute())
+    else:
+        with pytest.raises(InputError, match="is of one forecast: give one member"):
+            make(name).update(members, frames(1))
 
 
 def test_no_two_metrics_look_alike_in_a_table():

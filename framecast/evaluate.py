@@ -233,7 +233,7 @@ def evaluate_run(
     if trained_on.pop("name", None) == name:
         known = trained_on | known | implied
     if split == "all":
-        _check_kept_apart(name, source, trained_on)
+        _check_kept_apart(name, (known | typed).get("root", source), trained_on)
         known.pop("first", None)
         typed["parts"], split = 1, "test"
     data = open_data(source, known | typed)
@@ -254,13 +254,13 @@ def evaluate_run(
     return replace(scores, model=str(run), data=source)
 
 
-def _check_kept_apart(name: str, source: str, trained_on: Mapping[str, Any]) -> None:
+def _check_kept_apart(name: str, given: str, trained_on: Mapping[str, Any]) -> None:
     """Refuse to score all of what is no clip of the user's, or what the run was trained on."""
     if "parts" not in DATASETS[name].Config.model_fields:
         fix = "leave it out: the test part has sequences of its own"
         raise InputError("--split all", f"is for your own clips, not for {name}", fix)
     root = Path(trained_on.get("root") or "").expanduser().resolve()
-    if trained_on.get("root") and Path(source).expanduser().resolve().is_relative_to(root):
+    if trained_on.get("root") and Path(given).expanduser().resolve().is_relative_to(root):
         what = f"would score what the run was trained on, {root}"
         raise InputError("--split all", what, "give clips that were kept from training")
 

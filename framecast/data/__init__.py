@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 from framecast.data.arrays import Array
 from framecast.data.folder import Folder
 from framecast.data.grid import Grid
+from framecast.data.human_actions import HumanActions
+from framecast.data.kth import KTH
 from framecast.data.moving_digits import MovingDigits
 from framecast.data.moving_mnist import MovingMNIST
 from framecast.data.taxibj import TaxiBJ, is_layout
@@ -22,6 +24,8 @@ DATASETS: dict[str, type[Dataset]] = {
     "folder": Folder,
     "grid": Grid,
     "taxibj": TaxiBJ,
+    "kth": KTH,
+    "human_actions": HumanActions,
 }
 
 
@@ -65,6 +69,16 @@ ABOUT: dict[str, tuple[str, str, str]] = {
         "traffic of a city in the files of TaxiBJ",
         "2 channels, in and out; 32×32 in Beijing",
         "by time with a gap, and at every gap in time",
+    ),
+    "kth": (
+        "people who walk, jog, run, box, wave and clap: the AVI files of KTH",
+        "10 + 20 frames, 1×128×128",
+        "by person: 1 … 14, 15 and 16, 17 … 25",
+    ),
+    "human_actions": (
+        "people in action: a folder of films or pictures for each, as Human3.6M",
+        "4 + 4 frames, 128×128 in colour",
+        "by person: test S9 and S11, validation S8",
     ),
 }
 

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from framecast.data.archives import is_archive, unpacked
-from framecast.data.cutting import ClipsConfig, split_clips, time_parts
+from framecast.data.cutting import ClipsConfig, Splits, split_clips, time_parts
 from framecast.data.film import POOL, Cache, Film, Footage, Look, Reel
 from framecast.data.scaling import share_scaling
 from framecast.data.windows import DataConfig, Windows
@@ -52,7 +52,7 @@ class Folder:
         notes: what was done to make the clips fit together, a line each.
 
     Raises:
-        InputError: nothing there is a clip that is long enough.
+        InputError: nothing there is a clip that is long enough, or it is an unsafe archive.
     """
 
     Config: ClassVar[type[DataConfig]] = FolderConfig
@@ -61,8 +61,10 @@ class Folder:
 
     def __init__(self, config: FolderConfig) -> None:
         self.config = config
-        found = read_all(find_clips(Path(config.root).expanduser()), config)
-        splits = split_clips(found.clips, config)
+        root = Path(config.root).expanduser()
+        self.root = unpacked(root) if is_archive(root) else root
+        found = read_all(self.find(), config)
+        splits = self.split(found.clips)
         self.train: Windows = splits.train
         self.validation: Windows = splits.validation
         self.test: Windows = splits.test
@@ -70,6 +72,14 @@ class Folder:
         used = {clip.source for part in (splits.train, splits.validation, splits.test)
                 for clip in part.clips}  # fmt: skip
         self.notes = found.say([clip for clip in found.clips if clip.source in used])
+
+    def find(self) -> list[Path]:
+        """What may be clips."""
+        return find_clips(self.root)
+
+    def split(self, clips: Sequence[Footage]) -> Splits:
+        """Training, validation and test."""
+        return split_clips(clips, self.config)
 
 
 @dataclass
@@ -112,15 +122,13 @@ class Found:
 
 
 def find_clips(root: Path) -> list[Path]:
-    """The paths that may be clips: a file itself, or what is in a folder or archive, at any depth.
+    """The paths that may be clips: a file itself, or what is in a folder, at any depth.
 
     Pictures that lie in one folder are one clip, named by the folder.
 
     Raises:
-        InputError: the path does not exist, nothing is in it, or it is an unsafe archive.
+        InputError: the path does not exist, or nothing is in it.
     """
-    if is_archive(root):
-        root = unpacked(root)
     if family(root) != "folder":
         return [root]
     found = _walk(root)

@@ -54,7 +54,7 @@ def test_a_second_path_is_refused(tmp_path):
         ("movingmnist", "did you mean moving_mnist?"),
         (
             "nowhere/storm.mp4",
-            "choose from moving_digits, moving_mnist, array, folder, grid, taxibj",
+            f"choose from {', '.join(DATASETS)}",
         ),
     ],
 )

@@ -34,7 +34,7 @@ def make(name):
 
 
 def measured(name, forecast, truth):
-    """What a metric makes of a forecast, with four others beside it where it must be an ensemble."""
+    """What a metric makes of a forecast, with four beside it where it must be an ensemble."""
     metric = make(name)
     metric.update(crowd(forecast) if name == "coverage" else forecast, truth)
     return metric

@@ -25,7 +25,7 @@ format: $(VENV)/.dev
 
 # An hour on an idle machine. The tables are made from what results/speed.csv holds then.
 bench: $(VENV)/.dev
-	for name in layer gates tutorial stream zoo memory; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	for name in layer gates tutorial stream zoo memory metrics; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 	$(BIN)/python -m benchmarks.table
 
 # The tables of README.md and docs/, from results/ and MODELS.

@@ -11,7 +11,6 @@ from framecast.data.film import Footage
 from framecast.data.folder import Folder, FolderConfig
 from framecast.errors import InputError
 
-
 PARTS = ("training", "validation", "the test")
 
 

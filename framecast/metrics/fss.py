@@ -56,7 +56,7 @@ def shares(flags_BNCHW: Tensor, scale: int) -> Tensor:
 
     A square of even side reaches further up and left, as SciPy's `uniform_filter` has it.
     """
-    sums_BNCHW = flags_BNCHW.double()
+    sums_BNCHW = flags_BNCHW  # counts are exact up to 2²⁴
     for axis in (3, 4):
         length = sums_BNCHW.shape[axis]
         index = torch.arange(length, device=flags_BNCHW.device) - scale // 2

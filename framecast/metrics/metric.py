@@ -7,7 +7,9 @@ Shapes: S sequences so far, B batch, E members of an ensemble, N lead times, C c
 W width, K parts of a score.
 """
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from copy import copy
 from typing import ClassVar, Literal, Self, TypeAlias
 
@@ -15,6 +17,8 @@ import torch
 from torch import Tensor
 
 from framecast.errors import InputError
+
+SMALL = 2**18  # pixels of a sequence up to which torch gains little by its own threads
 
 Better: TypeAlias = Literal["lower", "higher", "near"]
 
@@ -109,12 +113,33 @@ def update_all(metrics: Iterable[Metric], forecast_BNCHW: Tensor, truth_BNCHW: T
     _check(metrics := [*metrics], forecast_BNCHW, truth_BNCHW)
     # One sequence at a time: what is derived from it stays in the cache, and never grows.
     pairs = list(zip(forecast_BNCHW.detach().float(), truth_BNCHW.detach().float(), strict=True))
-    measured: dict[Hashable, Tensor] = {}
+    kinds = {metric._work: metric for metric in metrics}
+
+    def measure(pair: tuple[Tensor, Tensor]) -> list[Tensor]:
+        return [_parts(metric, pair[0][None], pair[1][None]) for metric in kinds.values()]
+
+    small = len(pairs) > 1 and truth_BNCHW[0].numel() <= SMALL and truth_BNCHW.device.type == "cpu"
+    with _side_by_side(torch.get_num_threads() if small else 1) as run:
+        columns = zip(*run(measure, pairs), strict=True)
+        measured = dict(zip(kinds, map(torch.cat, columns), strict=True))
     for metric in metrics:
-        work = metric._work
-        if work not in measured:
-            measured[work] = torch.cat([_parts(metric, p[None], y[None]) for p, y in pairs])
-        metric._parts.append(measured[work])
+        metric._parts.append(measured[metric._work])
+
+
+@contextmanager
+def _side_by_side(threads: int) -> Iterator[Callable[..., Iterable[list[Tensor]]]]:
+    """A `map` whose calls run in so many threads of one core each.
+
+    Torch shares out the work of single operations, which are too small for that here.
+    """
+    if threads == 1:
+        yield map
+        return
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield pool.map
+    finally:
+        torch.set_num_threads(threads)  # of this thread, and of those to come
 
 
 def _check(metrics: Iterable[Metric], forecast_BNCHW: Tensor, truth_BNCHW: Tensor) -> None:

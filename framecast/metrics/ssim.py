@@ -14,7 +14,7 @@ from framecast.metrics.metric import Better, Metric
 DATA_RANGES = (1.0, 2.0)  # of SSIM and SSIMOpenSTL: both come from the same sums
 WINDOW = 7  # pixels; scikit-image's default
 SAMPLE = WINDOW**2 / (WINDOW**2 - 1)  # from mean square deviation to sample variance
-CHUNK = 16384  # pixels at a time: the temporary maps, 128 KiB each, stay in the cache
+CHUNK = 2**16  # pixels at a time: the temporary maps, 512 KiB each, stay near the cache
 
 
 def _window_sums(maps: Tensor, axis: int) -> Tensor:

@@ -225,3 +225,30 @@ def test_ensembles_are_scored_or_refused(name):
 
 def test_no_two_metrics_look_alike_in_a_table():
     assert len({(kind.label, kind.unit) for kind in METRICS.values()}) == len(METRICS)
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_threads_change_nothing():
+    names = [name for name in METRICS if name != "coverage"]
+    together = [make(name) for name in names]
+    update_all(together, frames(0), frames(1))
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(1)
+    for name, metric in zip(names, together, strict=True):
+        expected = measured(name, frames(0), frames(1)).parts_SNK
+        torch.testing.assert_close(metric.parts_SNK, expected, rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_an_error_leaves_the_threads_as_they_were():
+    with pytest.raises(InputError, match="has 1 member"):
+        METRICS["coverage"]().update(frames(0), frames(1))
+    assert torch.get_num_threads() == 2

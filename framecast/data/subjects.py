@@ -80,6 +80,7 @@ class Subjects(Folder):
         if missing:
             names = {self.subject(Path(clip.source)) or "" for clip in clips}
             who = ", ".join(sorted(names, key=lambda name: (len(name), name)))
-            what = f"has no long enough clip for {missing[0]}, only of {who}"
+            length = self.config.past + self.config.future
+            what = f"has no clip of {length} frames for {missing[0]}; there are {who}"
             fix = "choose with --set data.test_on=… and data.validate_on=…"
             raise InputError(self.root, what, fix)

@@ -163,6 +163,7 @@ def test_each_command_has_an_example(run: Run) -> None:
         ("train moving_digits --out text.mp4/run --steps 1", "text.mp4"),
         ("train moving_digits --no-such-flag", "--no-such-flag"),
         ("evaluate persistence moving_digits --split tset", "tset is not a split"),
+        ("evaluate persistence moving_digits --metrics csi", "csi needs a threshold"),
         ("evaluate BROKEN moving_digits", "is damaged"),
         ("check keras_conv_lstm --set model.head=future", "model.head is 'future'"),
         ("data show moving_digit", "did you mean moving_digits"),

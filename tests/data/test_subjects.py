@@ -88,11 +88,11 @@ def test_parts_leave_out_the_test_or_all_but_it(tmp_path):
         (
             [1, 15],
             {},
-            "no long enough clip for the test, only of 1, 15: choose",
+            "no clip of 5 frames for the test; there are 1, 15: choose with --set",
         ),
-        ([1, 17], {}, "no long enough clip for validation, only of 1, 17"),
-        ([15, 17], {}, "no long enough clip for training"),
-        ([1, 15, 17], {"future": 20}, "no long enough clip for training"),
+        ([1, 17], {}, "no clip of 5 frames for validation; there are 1, 17"),
+        ([15, 17], {}, "no clip of 5 frames for training"),
+        ([1, 15, 17], {"future": 20}, "no clip of 23 frames for training; there are 1, 15, 17"),
         ([1], {"test_on": "3,15"}, "take 15 out of validate_on or of test_on"),
         ([1], {"test_on": ""}, "data.test_on"),
     ],
@@ -146,6 +146,6 @@ def test_the_films_of_kth(tmp_path):
     window_BTCHW = data.train.batch(np.array([0, len(data.train) - 1]))
     assert window_BTCHW.shape == (2, 30, 1, 128, 128)
     assert 0.1 < window_BTCHW.mean() < 0.9
-    with pytest.raises(InputError, match="no long enough clip for validation, only of 1"):
+    with pytest.raises(InputError, match="no clip of 30 frames for validation; there are 1"):
         open_data("kth", {"root": str(REAL)})
     assert len(open_data("kth", {"root": str(REAL), "parts": 1}).test.clips) == 2

@@ -10,12 +10,12 @@ W width; the axes of a position are y and x, hence 2.
 
 import hashlib
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
 from framecast.data.drawn_digits import SIDE, Split, drawn_digits
@@ -30,6 +30,7 @@ class MovingDigitsConfig(DataConfig):
     """Settings of `moving_digits`; the defaults are those of Moving MNIST."""
 
     root: str | None = Field(None, description="folder with the MNIST files; without: drawn digits")
+    drawn: float = Field(0, ge=0, le=1, description="share of drawn digits beside those of root")
     digits: int = Field(2, ge=1, le=100, description="digits in a sequence")
     canvas: tuple[int, int] = Field((64, 64), description="frame size: height,width or one side")
     speed: float = Field(0.1, ge=0, le=1, description="way per frame, 1 from wall to wall")
@@ -44,6 +45,14 @@ class MovingDigitsConfig(DataConfig):
         """One side stands for a square: 64, or "64" as typed."""
         parts = canvas if isinstance(canvas, list | tuple) else [canvas]
         return tuple(parts) * 2 if len(parts) == 1 else parts
+
+    @model_validator(mode="after")
+    def _has_both_kinds(self) -> Self:
+        if self.drawn and self.root is None:
+            raise ValueError(
+                "drawn is a share beside the digits of root: give root, or leave it out"
+            )
+        return self
 
     @field_validator("canvas")
     @classmethod
@@ -106,7 +115,10 @@ class DigitWindows:
         """The digits that this split draws from."""
         if self.config.root is None:
             return drawn_digits(self.split)
-        return mnist_digits(self.config.root, self.split)
+        digits_PHW = mnist_digits(self.config.root, self.split)
+        if not self.config.drawn:
+            return digits_PHW
+        return np.concatenate([digits_PHW, drawn_digits(self.split)])
 
     def batch(self, index_B: NDArray[np.int64]) -> Tensor:
         """The windows of these indices: window_BTCHW, float32 in [0, 1]."""
@@ -148,8 +160,17 @@ class DigitWindows:
         way_2111 = np.array([height - SIDE, width - SIDE]).reshape(2, 1, 1, 1)
         place_2TBK = fly(start_2BK, angle_BK, frames, self.config.speed)
         corner_2BTK = (way_2111 * place_2TBK).astype(np.int64).swapaxes(1, 2)
-        digit_BK = (ticket_BK % len(self.digits_PHW)).astype(np.int64)
-        return digit_BK, corner_2BTK
+        return self._pick(ticket_BK), corner_2BTK
+
+    def _pick(self, ticket_BK: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """Which digits: digit_BK. Where both kinds are there, the drawn ones lie at the end."""
+        count = len(self.digits_PHW)
+        if self.config.root is None or not self.config.drawn:
+            return (ticket_BK % count).astype(np.int64)
+        drawn = len(drawn_digits(self.split))
+        is_drawn_BK = (ticket_BK >> np.uint64(32)) < self.config.drawn * 2**32
+        real_BK, drawn_BK = ticket_BK % (count - drawn), count - drawn + ticket_BK % drawn
+        return np.where(is_drawn_BK, drawn_BK, real_BK).astype(np.int64)
 
     def fingerprint(self) -> str:
         """A hash of the settings that shape the sequences, and of the digits."""

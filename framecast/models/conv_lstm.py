@@ -3,7 +3,9 @@
 Paper: Shi et al., NeurIPS 2015, arXiv:1506.04214.
 Differs: one stack reads and forecasts (a forecast frame is fed back as the next input) instead of
 an encoder and a forecaster; no peepholes; the forget gate starts open. As in the paper, frames are
-cut into patches, and a 1×1 convolution reads the hidden maps of all layers. With `motion` that
+cut into patches, and a 1×1 convolution reads the hidden maps of all layers. Higher layers may see
+coarser maps (`scales`), so that what is far away has a say: a digit turns back at the border as a
+whole. With `motion` that
 convolution also says how each patch of the last frame moves on (Finn, Goodfellow and Levine,
 NeurIPS 2016, arXiv:1605.07157: dynamic neural advection, here with one kernel per patch), and what
 it draws is added: shapes need not be learnt before their motion. Where most stands still, as
@@ -13,6 +15,7 @@ H height, W width, X = T × B, K displacements.
 """
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import ClassVar, Literal, Self
 
 import torch
@@ -45,6 +48,15 @@ class ConvLSTMConfig(RecurrentConfig):
     patch: Literal[1, 2, 4, 8] = Field(
         4, description="side of the square of pixels in one position"
     )
+    scales: tuple[Literal[1, 2, 4, 8], ...] = Field(
+        (1,),
+        min_length=1,
+        max_length=64,
+        description="side of a layer's positions in patches; one for all, or one each",
+    )
+    mix: int = Field(
+        0, ge=0, le=4096, description="channels between the layers and what is drawn; 0: none"
+    )
     motion: int = Field(
         4, ge=0, le=16, multiple_of=MOTION_STEP, description="pixels a patch may move; 0: draw all"
     )
@@ -59,6 +71,8 @@ class ConvLSTMConfig(RecurrentConfig):
             raise ValueError("kernels are odd and between 1 and 31")
         if len(self.kernel) not in (1, len(self.hidden)):
             raise ValueError("give one kernel for all layers, or one for each")
+        if len(self.scales) not in (1, len(self.hidden)) or [*self.scales] != sorted(self.scales):
+            raise ValueError("give one scale for all layers, or one for each that never falls")
         if self.loss == "bce" and self.output == "linear":
             raise ValueError("loss=bce needs output=sigmoid")
         return self
@@ -67,6 +81,11 @@ class ConvLSTMConfig(RecurrentConfig):
     def kernels(self) -> tuple[int, ...]:
         """One kernel size per layer."""
         return self.kernel if len(self.kernel) > 1 else self.kernel * len(self.hidden)
+
+    @property
+    def scale(self) -> tuple[int, ...]:
+        """One scale per layer."""
+        return self.scales if len(self.scales) > 1 else self.scales * len(self.hidden)
 
 
 def _stand_still(windows_BTCHW: Iterable[Tensor]) -> bool:
@@ -102,18 +121,25 @@ class ConvLSTM(Recurrent):
 
     def __init__(self, config: ConvLSTMConfig, task: Task) -> None:
         super().__init__(config, task)
-        self.multiple = config.patch
-        pixels = task.channels * config.patch**2
+        self.multiple = config.patch * config.scale[-1]
+        self.pixels = task.channels * config.patch**2
+        coarser = [above // below for below, above in pairwise((1, *config.scale))]
         self.layers = nn.ModuleList(
-            ConvLSTMLayer(inputs, hidden, kernel, Gates(norm=config.norm))
-            for inputs, hidden, kernel in zip(
-                (pixels, *config.hidden), config.hidden, config.kernels, strict=False
+            ConvLSTMLayer(inputs * step**2, hidden, kernel, Gates(norm=config.norm))
+            for inputs, step, hidden, kernel in zip(
+                (self.pixels, *config.hidden), coarser, config.hidden, config.kernels, strict=False
             )
         )
-        self.pixels = pixels
+        self.coarser = coarser
         self.displacements = (2 * (config.motion // MOTION_STEP) + 1) ** 2
         moving = self.displacements + 1 if config.motion else 0
-        self.head = nn.Conv2d(sum(config.hidden), pixels + moving, 1)
+        drawn = self.pixels + moving
+        # What a coarser layer has to say of the positions below it lies in channels of its own.
+        self.heads = nn.ModuleList(
+            nn.Conv2d(hidden, (config.mix or drawn) * scale**2, 1, bias=number == 0)
+            for number, (hidden, scale) in enumerate(zip(config.hidden, config.scale, strict=True))
+        )
+        self.mixed = nn.Conv2d(config.mix, drawn, 1) if config.mix else None
 
     def calibrate(self, windows_BTCHW: Iterable[Tensor]) -> None:
         """Start from the last frame where that is nearer to the next one than the mean frame is."""
@@ -123,27 +149,33 @@ class ConvLSTM(Recurrent):
             return
         stay = self.pixels + 1 + self.displacements // 2
         with torch.no_grad():
-            for parameter in self.head.parameters():
+            last = self.mixed or self.heads
+            for parameter in last.parameters():
                 parameter.mul_(0.1)
-            bias: Tensor = self.head.bias  # type: ignore[assignment]  # there is one
+            bias: Tensor = (self.mixed or self.heads[0]).bias  # type: ignore[assignment]
             bias[[self.pixels, stay]] = SURE
 
     def next_frames(self, frames_BTCHW: Tensor, state: State = None) -> tuple[Tensor, State]:
         """Read all frames layer by layer, so that each layer sees them in one convolution."""
         below_BTDHW = F.pixel_unshuffle(frames_BTCHW, self.config.patch)
-        hidden, states = [], []
-        for layer, before in zip(self.layers, state or [None] * len(self.layers), strict=True):
-            below_BTDHW, after = layer(below_BTDHW, before)
+        maps, states = [], []
+        for number, layer in enumerate(self.layers):
+            below_BTDHW = F.pixel_unshuffle(below_BTDHW, self.coarser[number])
+            below_BTDHW, after = layer(below_BTDHW, state and state[number])
             # Time first, as it lies in memory: else what follows copies all of it.
-            hidden.append(below_BTDHW.transpose(0, 1).flatten(0, 1))
+            hidden_XDHW = below_BTDHW.transpose(0, 1).flatten(0, 1)
+            said = self.heads[number](hidden_XDHW)
+            maps.append(F.pixel_shuffle(said, self.config.scale[number]))
             states.append(after)
         frames_TBCHW = frames_BTCHW.transpose(0, 1)
-        next_XCHW = self._draw(torch.cat(hidden, dim=1), frames_TBCHW.flatten(0, 1))
+        maps_XQHW = torch.stack(maps).sum(dim=0)
+        if self.mixed:
+            maps_XQHW = self.mixed(F.silu(maps_XQHW))
+        next_XCHW = self._draw(maps_XQHW, frames_TBCHW.flatten(0, 1))
         return next_XCHW.view(frames_TBCHW.shape).transpose(0, 1), states
 
-    def _draw(self, hidden_XDHW: Tensor, frames_XCHW: Tensor) -> Tensor:
-        """The next frames, from all hidden maps and, with `motion`, the frames before them."""
-        maps_XQHW = self.head(hidden_XDHW)
+    def _draw(self, maps_XQHW: Tensor, frames_XCHW: Tensor) -> Tensor:
+        """The next frames, from what all layers say and, with `motion`, the frames before them."""
         next_XCHW = F.pixel_shuffle(maps_XQHW[:, : self.pixels], self.config.patch)
         if self.config.motion:
             share_XKHW = torch.softmax(maps_XQHW[:, self.pixels + 1 :], dim=1)

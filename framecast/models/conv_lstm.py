@@ -48,7 +48,7 @@ class ConvLSTMConfig(RecurrentConfig):
     patch: Literal[1, 2, 4, 8] = Field(
         4, description="side of the square of pixels in one position"
     )
-    scales: tuple[Literal[1, 2, 4, 8], ...] = Field(
+    scales: tuple[int, ...] = Field(
         (1,),
         min_length=1,
         max_length=64,
@@ -71,6 +71,8 @@ class ConvLSTMConfig(RecurrentConfig):
             raise ValueError("kernels are odd and between 1 and 31")
         if len(self.kernel) not in (1, len(self.hidden)):
             raise ValueError("give one kernel for all layers, or one for each")
+        if any(scale not in (1, 2, 4, 8) for scale in self.scales):
+            raise ValueError("scales are 1, 2, 4 or 8")
         if len(self.scales) not in (1, len(self.hidden)) or [*self.scales] != sorted(self.scales):
             raise ValueError("give one scale for all layers, or one for each that never falls")
         if self.loss == "bce" and self.output == "linear":

@@ -247,3 +247,20 @@ def test_settings_out_of_range(settings, message):
 @pytest.mark.parametrize("canvas", [48, "48", "48,48", (48, 48), [48, 48], [48]])
 def test_ways_to_give_the_canvas(canvas):
     assert MovingDigitsConfig.parse("data", {"canvas": canvas}).canvas == (48, 48)
+
+
+def test_drawn_digits_stand_beside_those_of_mnist(tmp_path):
+    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(24, 0)))
+    (tmp_path / "t10k-images-idx3-ubyte").write_bytes(idx(12, 500))
+    mixed = moving_digits(root=str(tmp_path), drawn=0.25).train
+    plain = moving_digits(root=str(tmp_path)).train
+    digit_BK, corner_2BTK = mixed._plan(np.arange(1000))
+    count = len(plain.digits_PHW)
+    assert (digit_BK >= count).mean() == pytest.approx(0.25, abs=0.05)
+    assert digit_BK.max() < len(mixed.digits_PHW)
+    np.testing.assert_array_equal(corner_2BTK, plain._plan(np.arange(1000))[1])
+
+
+def test_a_share_of_drawn_digits_needs_others_beside_it():
+    with pytest.raises(InputError, match="give root"):
+        MovingDigitsConfig.parse("data", {"drawn": 0.5})

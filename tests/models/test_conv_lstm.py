@@ -7,6 +7,7 @@ from framecast.errors import InputError
 from framecast.models import build_model
 from framecast.models.conv_lstm import SURE
 from framecast.models.forecaster import Task
+from framecast.models.reach import reach
 
 
 @pytest.mark.parametrize("patch", [1, 2, 4, 8])
@@ -63,4 +64,31 @@ def test_small_batches_tell_as_much_of_what_stands_still_as_one_large() -> None:
     models[0].calibrate([noise])
     models[1].calibrate(noise.split(1))
     models[2].calibrate([noise[:1]])  # alone, it says otherwise
-    assert [model.head.bias.max().item() == SURE for model in models] == [True, True, False]
+    assert [model.heads[0].bias.max().item() == SURE for model in models] == [True, True, False]
+
+
+@pytest.mark.parametrize("mix", [0, 6])
+def test_a_coarser_layer_sees_the_mean_and_more_of_the_positions_below(mix) -> None:
+    settings = {"hidden": (4, 3), "scales": (1, 2), "patch": 2, "motion": 2, "mix": mix}
+    model = build_model("conv_lstm", settings, Task(1, 16, 16, 4, 3))
+    assert model.multiple == 4
+    states = model.next_frames(torch.rand(1, 2, 1, 16, 16))[1]
+    assert [tuple(hidden.shape[2:]) for hidden, _ in states] == [(8, 8), (4, 4)]
+
+
+def test_scales_see_farther() -> None:
+    settings = {"hidden": (4, 4, 4), "patch": 1, "motion": 0, "norm": "none"}
+    task = Task(1, 16, 16, 2, 2)
+    torch.manual_seed(0)
+    near = reach(build_model("conv_lstm", settings, task))
+    far = reach(build_model("conv_lstm", settings | {"scales": (1, 2, 4)}, task))
+    assert far > near
+
+
+@pytest.mark.parametrize(
+    ("scales", "says"),
+    [((1, 3), "1, 2, 4 or 8"), ((2, 1), "never falls"), ((1, 2, 4), "one for each")],
+)
+def test_scales_that_do_not_fit_are_refused(scales, says) -> None:
+    with pytest.raises(InputError, match=says):
+        build_model("conv_lstm", {"hidden": (4, 3), "scales": scales})

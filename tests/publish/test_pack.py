@@ -92,7 +92,7 @@ def test_what_is_too_large_is_refused(tmp_path):
 def test_what_float16_would_change_is_refused(weight, tmp_path):
     model = build_model("conv_lstm", TINY, TASK)
     with torch.no_grad():
-        model.head.bias.fill_(weight)
+        model.heads[0].bias.fill_(weight)
     with pytest.raises(InputError, match="forecasts otherwise in float16"):
         pack(save(model, tmp_path / "run"), tmp_path / "out", Said("cc0-1.0"))
     assert not (tmp_path / "out").exists()

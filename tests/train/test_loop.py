@@ -149,7 +149,7 @@ def test_windows_grow_from_short_to_whole() -> None:
     assert lengths == [(3, 3), (6, 4), (9, 5), (9, 5)]
     seen = []
     trainer.objective.forward = lambda past, future, _: (
-        seen.append((past, future)) or model.head.weight.sum()
+        seen.append((past, future)) or model.heads[0].weight.sum()
     )
     trainer.step(0, 0.25)
     window = data.train.batch(np.arange(1))

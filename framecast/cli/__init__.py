@@ -12,6 +12,7 @@ from framecast.cli.forecast import check, evaluate, forecast
 from framecast.cli.keras import export_keras, import_keras
 from framecast.cli.models import cite, models
 from framecast.cli.publish import export, pack, push
+from framecast.cli.serve import serve
 from framecast.cli.torch import import_torch
 from framecast.cli.train import demo, train
 from framecast.errors import InputError
@@ -28,8 +29,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data, name="data")
-for command in (train, forecast, evaluate, explain, check, demo, models, cite, benchmark, report):
+for command in (train, forecast, evaluate, serve, explain, check, demo):
     app.command()(command)
+for about in (models, cite, benchmark, report):
+    app.command()(about)
 for passed_on in (pack, push, export, import_keras, export_keras, import_torch):
     app.command()(passed_on)
 

@@ -1,0 +1,52 @@
+"""`framecast serve`."""
+
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from framecast.cli.options import console
+from framecast.errors import InputError
+
+
+def serve(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(help="Run folders, weights folders, or models such as persistence."),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen at; others need --token.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="FRAMECAST_TOKEN", help="That requests must bring; 12 or more letters."
+        ),
+    ] = None,
+    runs: Annotated[Path, typer.Option(help="Folder of training runs to offer and show.")] = (
+        Path("runs")
+    ),
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+) -> None:
+    """Serve a page and a REST interface for forecasts, on this machine, until Ctrl-C.
+
+    Example: framecast serve runs/x --open
+    """
+    try:
+        from framecast.web.serve import serve as run
+    except ModuleNotFoundError as error:
+        if error.name not in ("fastapi", "starlette", "uvicorn", "python_multipart"):
+            raise
+        fix = "pip install 'framecast[serve]'"
+        raise InputError("framecast serve", f"needs {error.name}", fix) from None
+
+    def started(address: str) -> None:
+        # The part after # stays in the browser: it is in no log.
+        link = f"{address}/#token={token}" if token else address
+        console.print(f"framecast is at [green]{link}[/green] (Ctrl-C ends it)", soft_wrap=True)
+        if open_page:
+            webbrowser.open(link)
+
+    run(tuple(models or ()), runs, host=host, port=port, token=token, started=started)

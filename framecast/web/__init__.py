@@ -1,0 +1,1 @@
+"""REST and the page: `framecast serve`. Nothing here contacts another machine."""

@@ -1,0 +1,88 @@
+"""From clips to forecasts: several of one shape together, and never beyond a deadline.
+
+Shapes: B batch, M past frames, N future frames, T any frames, C channels, H height, W width.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from framecast.clip import Clip, to_clip, to_tensor
+from framecast.errors import InputError
+from framecast.forecast import forecast
+from framecast.forecast.clips import check_finite, frames_to_read
+from framecast.forecast.inference import futures, inference
+from framecast.forecast.tiles import plan_tiles
+from framecast.models.forecaster import Forecaster
+
+TOGETHER = 2**18  # pixels of one frame of all clips that are forecast together
+
+
+def cut(model: Forecaster, clip: Clip, past: int | None, truth: int) -> tuple[Clip, Clip | None]:
+    """What the model is to read, and the `truth` last frames, if any, to compare with.
+
+    Raises:
+        InputError: the clip is too short, or does not suit the model.
+    """
+    reads = frames_to_read(model, clip.cut(0, max(0, len(clip) - truth)), past)
+    clip = clip.scaled_as(model.task.scaling)
+    end = len(clip) - truth
+    known = clip.cut(end - reads, end)
+    if known.physical and np.isnan(known.frames_THWC).all():
+        raise InputError(clip.source, "has no known pixel", "give frames with known pixels")
+    return known, clip.cut(end) if truth else None
+
+
+def forecast_together(
+    model: Forecaster, known: Sequence[Clip], horizon: int, until: float
+) -> list[Clip]:
+    """Continue clips of one shape, frame by frame.
+
+    Args:
+        model: any forecaster.
+        known: the frames to read, of each clip.
+        horizon: number of frames to forecast.
+        until: a moment of `time.monotonic`. Frames so large that they have to be cut into tiles are
+            forecast clip by clip, and the deadline is looked at between clips.
+
+    Raises:
+        InputError: what the model forecasts is not finite.
+        TimeoutError: it is not done in time.
+    """
+    with inference(model):
+        tiled = plan_tiles(model, known[0], horizon) is not None
+        together = 1 if tiled else max(1, TOGETHER // known[0].frames_THWC[0].size)
+        done: list[Clip] = []
+        for first in range(0, len(known), together):
+            part = known[first : first + together]
+            _check_time(until)
+            if tiled:
+                done += [forecast(model, clip, horizon, len(clip)) for clip in part]
+            else:
+                done += _at_once(model, part, horizon, until)
+        return done
+
+
+def _at_once(model: Forecaster, known: Sequence[Clip], horizon: int, until: float) -> list[Clip]:
+    past_BMCHW = torch.cat([*map(to_tensor, known)])
+    never_BCHW = past_BMCHW.isnan().all(dim=1)
+    frames: list[Tensor] = []
+    for lead, frame_BCHW in enumerate(islice(futures(model, past_BMCHW), horizon), start=1):
+        _check_time(until)
+        check_finite(frame_BCHW, lead)
+        frames.append(frame_BCHW.clamp(0, 1).masked_fill(never_BCHW, torch.nan))
+    future_BNCHW = torch.stack(frames, dim=1)
+    return [
+        replace(clip.cut(len(clip)), frames_THWC=to_clip(future_1NCHW[None], like=clip).frames_THWC)
+        for clip, future_1NCHW in zip(known, future_BNCHW, strict=True)
+    ]
+
+
+def _check_time(until: float) -> None:
+    if time.monotonic() > until:
+        raise TimeoutError

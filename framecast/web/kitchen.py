@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from math import inf
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import send_handle
 from pathlib import Path
@@ -23,6 +24,7 @@ from framecast.errors import InputError
 from framecast.web import refusals
 
 PROGRAM = "import sys; from framecast.web.cook import main; main(int(sys.argv[1]))"
+HANGS = 60.0  # seconds that an order may go on after its deadline before the process is ended
 AGAIN = 2  # seconds after which to ask a server that is starting
 Done = tuple[str, bytes]  # a media type and content
 
@@ -41,6 +43,7 @@ class Kitchen:
         self.trouble: InputError | None = None  # why it cannot start
         self.on_trouble: Callable[[], None] = lambda: None
         self._orders: dict[int, asyncio.Future[Done]] = {}
+        self._overdue: dict[int, float] = {}  # orders without an answer, and their deadlines
         self._count = 0
         self._open = False
         self._process: subprocess.Popen[bytes] | None = None
@@ -74,6 +77,7 @@ class Kitchen:
             Refusal: it is not ready.
             TimeoutError: it is not done in time.
         """
+        self._end_if_it_hangs()
         if not self.ready or self._line is None:
             raise _starting()
         self._count += 1
@@ -85,6 +89,7 @@ class Kitchen:
             line.send_bytes(json.dumps({**order, "file": file is not None}).encode())
             if file is not None:
                 send_handle(line, file.fileno(), 0)
+            self._overdue[number] = until
             async with asyncio.timeout(max(0.0, until - time.monotonic())):
                 return await future
         except OSError as error:
@@ -136,6 +141,7 @@ class Kitchen:
             self._loop.call_soon_threadsafe(news)
 
     def _settle(self, number: int, result: Done | Exception) -> None:
+        self._overdue.pop(number, None)
         future = self._orders.get(number)
         if future is None or future.done():
             return  # nobody waits for it any more
@@ -144,7 +150,13 @@ class Kitchen:
         else:
             future.set_result(result)
 
+    def _end_if_it_hangs(self) -> None:
+        if self._process and time.monotonic() - min(self._overdue.values(), default=inf) > HANGS:
+            self._process.kill()
+            self.ready = False
+
     def _fail_all(self) -> None:
+        self._overdue.clear()
         for number in [*self._orders]:
             self._settle(number, _starting())
 

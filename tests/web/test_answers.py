@@ -161,6 +161,8 @@ main(int(sys.argv[1]))
 """
 
 
+@pytest.mark.slow  # two processes import torch
+@pytest.mark.timeout(300)
 def test_a_late_forecast_is_given_up(monkeypatch):
     kitchen = Kitchen({"sources": (), "runs": None, "batch": 8}, SLOW)
     with running(limits=Limits(deadline=1.5), kitchen=kitchen) as client:
@@ -173,7 +175,7 @@ def test_a_late_forecast_is_given_up(monkeypatch):
         assert post(client, npy(100), past=100, horizon=1).status_code == 504
         until(lambda: post(client, npy(), past=1, horizon=1).status_code == 503)
         monkeypatch.undo()
-        until(lambda: post(client, npy(), past=1, horizon=1).status_code == 200)
+        until(lambda: post(client, npy(), past=1, horizon=1).status_code == 200, seconds=120)
 
 
 def test_a_body_that_does_not_come_is_cut_off():

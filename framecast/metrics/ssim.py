@@ -17,13 +17,17 @@ SAMPLE = WINDOW**2 / (WINDOW**2 - 1)  # from mean square deviation to sample var
 CHUNK = 2**16  # pixels at a time: the temporary maps, 512 KiB each, stay near the cache
 
 
-def _window_sums(maps: Tensor, axis: int) -> Tensor:
-    """Sums over all runs of 7 along one axis, which gets 6 shorter: pairs, then pairs of pairs."""
-    length = maps.shape[axis]
-    pairs = maps.narrow(axis, 0, length - 1) + maps.narrow(axis, 1, length - 1)
-    sums = pairs.narrow(axis, 0, length - 6) + pairs.narrow(axis, 2, length - 6)
-    sums += pairs.narrow(axis, 4, length - 6)
-    sums += maps.narrow(axis, 6, length - 6)
+def _window_sums(maps: Tensor) -> Tensor:
+    """Sums over all 7 x 7 windows of (..., H, W), which gets 6 shorter and 6 narrower.
+
+    Torch is fast at sums over whole rows; within rows we add pairs, then pairs of pairs.
+    """
+    columns = maps.unfold(-2, WINDOW, 1).sum(-1)
+    width = columns.shape[-1] - WINDOW + 1
+    pairs = columns[..., :-1] + columns[..., 1:]
+    sums = pairs[..., :width] + pairs[..., 2 : width + 2]
+    sums += pairs[..., 4 : width + 4]
+    sums += columns[..., 6:]
     return sums
 
 
@@ -38,28 +42,33 @@ def ssim(forecast_FHW: Tensor, truth_FHW: Tensor) -> Tensor:
         truth_FHW: their truth.
 
     Returns:
-        similarity_FK in [-1, 1], float64: the mean over all windows that lie inside the picture,
+        similarity_FK in [-1, 1], float32: the mean over all windows that lie inside the picture,
         for each of DATA_RANGES. Windows with a missing pixel (NaN) in the truth have no share; a
         picture without any other has none either, NaN.
     """
     x_FHW, y_FHW = forecast_FHW.double(), truth_FHW.double()  # variances need the digits
-    maps_4FHW = torch.stack([x_FHW + y_FHW, x_FHW - y_FHW, x_FHW, x_FHW])
+    maps_4FHW = x_FHW.new_empty(4, *x_FHW.shape)
+    torch.add(x_FHW, y_FHW, out=maps_4FHW[0])
+    torch.sub(x_FHW, y_FHW, out=maps_4FHW[1])
     torch.mul(maps_4FHW[:2], maps_4FHW[:2], out=maps_4FHW[2:])
-    means_4FHW = _window_sums(_window_sums(maps_4FHW, axis=3), axis=2) / WINDOW**2
-    square_2FHW = means_4FHW[:2].square()
-    variance_2FHW = means_4FHW[2:] - square_2FHW
+    sum_2FHW, sum_of_squares_2FHW = _window_sums(maps_4FHW).chunk(2)
+    variance_2FHW = sum_of_squares_2FHW.addcmul_(sum_2FHW, sum_2FHW, value=-1 / WINDOW**2)
+    # The digits have done their work: quotients of float32 are right to 1e-7, in half the time.
+    luminance_2FHW = _fraction(sum_2FHW.float().square_())
+    structure_2FHW = _fraction(variance_2FHW.float())
     similarities = []
     for data_range in DATA_RANGES:
-        luminance_FHW = _contrast(square_2FHW, 2 * (0.01 * data_range) ** 2)
-        structure_FHW = _contrast(variance_2FHW, 2 * (0.03 * data_range) ** 2 / SAMPLE)
-        similarities.append(_mean(luminance_FHW * structure_FHW, y_FHW))
+        steady = 2 * (0.01 * data_range * WINDOW**2) ** 2  # where both vanish; as large as a sum
+        steady_structure = 2 * (0.03 * data_range * WINDOW) ** 2 / SAMPLE
+        parts_2FHW = (luminance_2FHW + steady).mul_(structure_2FHW + steady_structure)
+        similarities.append(_mean(parts_2FHW[0].div_(parts_2FHW[1]), truth_FHW))
     return torch.stack(similarities, dim=1)
 
 
-def _contrast(maps_2FHW: Tensor, steady: float) -> Tensor:
-    """The difference of two maps over their sum, with a constant for where both vanish."""
-    quotient_FHW = maps_2FHW[0] - maps_2FHW[1] + steady
-    return quotient_FHW.div_(maps_2FHW[0] + maps_2FHW[1] + steady)
+def _fraction(maps_2FHW: Tensor) -> Tensor:
+    """The difference of two maps, to be divided by their sum: fraction_2FHW."""
+    s_FHW, d_FHW = maps_2FHW
+    return torch.stack([s_FHW - d_FHW, s_FHW + d_FHW])
 
 
 def _mean(similarity_FHW: Tensor, truth_FHW: Tensor) -> Tensor:
@@ -73,7 +82,7 @@ def _mean(similarity_FHW: Tensor, truth_FHW: Tensor) -> Tensor:
 
 def _known_windows(frames: Tensor) -> Tensor:
     """Which windows of (..., H, W) hold no missing pixel."""
-    return ~_window_sums(_window_sums(frames, axis=-1), axis=-2).isnan()
+    return ~_window_sums(frames).isnan()
 
 
 class SSIM(Metric):

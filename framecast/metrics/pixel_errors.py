@@ -7,6 +7,7 @@ Shapes: B batch, N lead times, C channels, H height, W width, K parts of a score
 
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from framecast.metrics.metric import Better, Metric, known
@@ -24,6 +25,12 @@ def frame_sum(error_BNCHW: Tensor, truth_BNCHW: Tensor) -> Tensor:
     return known(error_BNCHW, truth_BNCHW).sum(FRAME) / share_BN
 
 
+def _sums(error_BNCHW: Tensor, truth_BNCHW: Tensor) -> Tensor:
+    """Sum over each frame and how many pixels it has, for sums and means alike: parts_BNK."""
+    sum_BN = frame_sum(error_BNCHW, truth_BNCHW)
+    return torch.stack([sum_BN, torch.full_like(sum_BN, truth_BNCHW[0, 0].numel())], dim=-1)
+
+
 class MSE(Metric):
     """Squared error, **summed** over C, H, W: the unit of the video prediction literature."""
 
@@ -32,8 +39,8 @@ class MSE(Metric):
     better: ClassVar[Better] = "lower"
 
     def measure(self, forecast_BNCHW: Tensor, truth_BNCHW: Tensor) -> Tensor:
-        """Squared error of each frame, before any clipping: parts_BNK."""
-        return frame_sum((forecast_BNCHW - truth_BNCHW).square(), truth_BNCHW)[..., None]
+        """Squared error of each frame, before any clipping, and its pixels: parts_BNK, K = 2."""
+        return _sums((forecast_BNCHW - truth_BNCHW).square(), truth_BNCHW)
 
 
 class MAE(Metric):
@@ -44,8 +51,8 @@ class MAE(Metric):
     better: ClassVar[Better] = "lower"
 
     def measure(self, forecast_BNCHW: Tensor, truth_BNCHW: Tensor) -> Tensor:
-        """Absolute error of each frame, before any clipping: parts_BNK."""
-        return frame_sum((forecast_BNCHW - truth_BNCHW).abs(), truth_BNCHW)[..., None]
+        """Absolute error of each frame, before any clipping, and its pixels: parts_BNK, K = 2."""
+        return _sums((forecast_BNCHW - truth_BNCHW).abs(), truth_BNCHW)
 
 
 class MSEPixel(MSE):
@@ -53,9 +60,9 @@ class MSEPixel(MSE):
 
     unit: ClassVar[str] = "per pixel"
 
-    def measure(self, forecast_BNCHW: Tensor, truth_BNCHW: Tensor) -> Tensor:
-        """Mean squared error of each frame, before any clipping: parts_BNK."""
-        return super().measure(forecast_BNCHW, truth_BNCHW) / truth_BNCHW[0, 0].numel()
+    def score(self, parts_SNK: Tensor) -> Tensor:
+        """Share the sum out over the pixels: score_SN."""
+        return parts_SNK[..., 0] / parts_SNK[..., 1]
 
 
 class MAEPixel(MAE):
@@ -63,9 +70,9 @@ class MAEPixel(MAE):
 
     unit: ClassVar[str] = "per pixel"
 
-    def measure(self, forecast_BNCHW: Tensor, truth_BNCHW: Tensor) -> Tensor:
-        """Mean absolute error of each frame, before any clipping: parts_BNK."""
-        return super().measure(forecast_BNCHW, truth_BNCHW) / truth_BNCHW[0, 0].numel()
+    def score(self, parts_SNK: Tensor) -> Tensor:
+        """Share the sum out over the pixels: score_SN."""
+        return parts_SNK[..., 0] / parts_SNK[..., 1]
 
 
 class PSNR(Metric):

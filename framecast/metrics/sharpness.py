@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from framecast.metrics.metric import Better, Metric, known
+from framecast.missing import may_miss
 
 
 def gradient_energy(frames_BNCHW: Tensor, truth_BNCHW: Tensor) -> Tensor:
@@ -18,7 +19,7 @@ def gradient_energy(frames_BNCHW: Tensor, truth_BNCHW: Tensor) -> Tensor:
 
 def _along(axis: int, frames_BNCHW: Tensor, truth_BNCHW: Tensor) -> Tensor:
     square_BNCHW = frames_BNCHW.diff(dim=axis).square()
-    if truth_BNCHW.isnan().any():
+    if may_miss(truth_BNCHW):
         square_BNCHW = known(square_BNCHW, truth_BNCHW.diff(dim=axis))
     return square_BNCHW.sum((2, 3, 4))
 

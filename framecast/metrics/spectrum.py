@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from framecast.metrics.metric import Better, Metric
+from framecast.missing import may_miss
 
 LOWEST = 1e-6  # power: that of rounding to 8 bits, a twelfth of 255⁻², is 1.3e-6
 
@@ -21,10 +22,10 @@ def power(frames_BNCHW: Tensor) -> Tensor:
     R counts the wavenumbers from 1, a wave over the longer side, to less than half of its pixels.
     """
     height, width = frames_BNCHW.shape[3:]
-    wave_BNCHF = torch.fft.rfft2(frames_BNCHW)
-    power_BNF = (wave_BNCHF.real.square() + wave_BNCHF.imag.square()).mean(dim=2).flatten(2)
-    power_BNR: Tensor = power_BNF @ _rings(height, width).to(power_BNF) / (height * width)
-    return power_BNR
+    wave_BNCF = torch.fft.rfft2(frames_BNCHW).flatten(3)
+    power_BNCF = wave_BNCF.real.square().addcmul_(wave_BNCF.imag, wave_BNCF.imag)
+    power_BNCR: Tensor = power_BNCF @ _rings(height, width).to(power_BNCF)
+    return power_BNCR.mean(dim=2) / (height * width)
 
 
 @lru_cache(maxsize=8)
@@ -57,13 +58,14 @@ class Spectrum(Metric):
     def measure(self, forecast_BNCHW: Tensor, truth_BNCHW: Tensor) -> Tensor:
         """Power of forecast and truth at each wavenumber: parts_BNK with K = 2 R."""
         forecast_BNCHW = forecast_BNCHW.clamp(0, 1)
-        if truth_BNCHW.isnan().any():
+        if may_miss(truth_BNCHW):
             mean_BN111 = truth_BNCHW.nanmean((2, 3, 4), keepdim=True)
             forecast_BNCHW, truth_BNCHW = (
                 torch.where(truth_BNCHW.isnan(), mean_BN111, frames_BNCHW)
                 for frames_BNCHW in (forecast_BNCHW, truth_BNCHW)
             )
-        return torch.cat([power(forecast_BNCHW), power(truth_BNCHW)], dim=-1)
+        power_2BNR = power(torch.cat([forecast_BNCHW, truth_BNCHW])).chunk(2)
+        return torch.cat(power_2BNR, dim=-1)
 
     def score(self, parts_SNK: Tensor) -> Tensor:
         """Decibels between the two spectra: score_SN."""

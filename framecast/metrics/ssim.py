@@ -67,8 +67,10 @@ def ssim(forecast_FHW: Tensor, truth_FHW: Tensor) -> Tensor:
 
 def _fraction(maps_2FHW: Tensor) -> Tensor:
     """The difference of two maps, to be divided by their sum: fraction_2FHW."""
-    s_FHW, d_FHW = maps_2FHW
-    return torch.stack([s_FHW - d_FHW, s_FHW + d_FHW])
+    fraction_2FHW = torch.empty_like(maps_2FHW)
+    torch.sub(maps_2FHW[0], maps_2FHW[1], out=fraction_2FHW[0])
+    torch.add(maps_2FHW[0], maps_2FHW[1], out=fraction_2FHW[1])
+    return fraction_2FHW
 
 
 def _mean(similarity_FHW: Tensor, truth_FHW: Tensor) -> Tensor:

@@ -212,9 +212,11 @@ def unseen(
         every: the frames of the file that it has.
         needed: frames that have to be left.
     """
-    root, path = Path(settings.get("root", "")).expanduser().resolve(), Path(clip.source).resolve()
-    if "root" not in settings or settings.get("name") == "moving_digits" or not path.exists():
+    path = Path(clip.source).resolve()
+    # Moving digits without a root say None; with one, it is that of the MNIST files.
+    if not settings.get("root") or settings.get("name") == "moving_digits" or not path.exists():
         return clip, ""
+    root = Path(settings["root"]).expanduser().resolve()
     if root != path:
         return clip, "perhaps trained on" if path.is_relative_to(root) else ""
     if settings["name"] in ("grid", "taxibj"):  # what is left of it here is after its last gap

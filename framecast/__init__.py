@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from framecast.evaluate import evaluate
     from framecast.explain import explain
     from framecast.forecast import forecast
+    from framecast.notebook import live_curve, show
     from framecast.train import resume, train
     from framecast.video.read import read
     from framecast.video.write import write
@@ -27,9 +28,11 @@ __all__ = [
     "evaluate",
     "explain",
     "forecast",
+    "live_curve",
     "load",
     "read",
     "resume",
+    "show",
     "train",
     "write",
 ]
@@ -40,9 +43,11 @@ _HOMES = {
     "evaluate": "framecast.evaluate",
     "explain": "framecast.explain",
     "forecast": "framecast.forecast",
+    "live_curve": "framecast.notebook",
     "load": "framecast.checkpoint",
     "read": "framecast.video.read",
     "resume": "framecast.train",
+    "show": "framecast.notebook",
     "train": "framecast.train",
     "write": "framecast.video.write",
 }

@@ -18,7 +18,7 @@ LEVELS = [
     ["train", "publish"],
     ["benchmark"],
     ["report"],
-    ["web"],
+    ["web", "notebook"],
     ["cli"],
     ["framecast", "__main__"],  # the package itself gathers the verbs of all parts
 ]

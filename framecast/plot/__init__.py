@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from framecast.plot.animation import models_gif, side_by_side_gif
+    from framecast.plot.animation import enlarged, models_gif, side_by_side, side_by_side_gif
     from framecast.plot.comparison import compare_curves, frontier
     from framecast.plot.curves import lead_curves, training_curves
     from framecast.plot.explanation import explained
@@ -15,24 +15,28 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "compare_curves": "comparison",
+    "enlarged": "animation",
     "error_maps": "stills",
     "explained": "explanation",
     "frontier": "comparison",
     "grid": "stills",
     "lead_curves": "curves",
     "models_gif": "animation",
+    "side_by_side": "animation",
     "side_by_side_gif": "animation",
     "strip": "stills",
     "training_curves": "curves",
 }
 __all__ = [
     "compare_curves",
+    "enlarged",
     "error_maps",
     "explained",
     "frontier",
     "grid",
     "lead_curves",
     "models_gif",
+    "side_by_side",
     "side_by_side_gif",
     "strip",
     "training_curves",

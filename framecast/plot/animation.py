@@ -46,6 +46,18 @@ def side_by_side_gif(
     Raises:
         InputError: the frames cannot be shown or differ, or the file cannot be written.
     """
+    path = Path(path)
+    canvases = side_by_side(past, truth, forecast)
+    _make_folder(path.parent)
+    return write(Clip(canvases, seconds_per_frame=milliseconds / 1000), path)
+
+
+def side_by_side(past: Frames | None, truth: Frames, forecast: Frames) -> NDArray[np.uint8]:
+    """The pictures of that animation: canvas_THW3, those of the past first.
+
+    Raises:
+        InputError: the frames cannot be shown or differ.
+    """
     truth_NHW3, forecast_NHW3 = alike(truth, forecast)
     past_PHW3 = truth_NHW3[:0] if past is None else pictures(past, "the past")
     if past_PHW3.shape[1:] != truth_NHW3.shape[1:]:
@@ -63,9 +75,12 @@ def side_by_side_gif(
         _canvas(frames, [f"truth +{lead}", f"forecast +{lead}", f"error 0–{brightest:g}"])
         for lead, frames in enumerate(panels, start=1)
     ]
-    path = Path(path)
-    _make_folder(path.parent)
-    return write(Clip(np.stack(canvases), seconds_per_frame=milliseconds / 1000), path)
+    return np.stack(canvases)
+
+
+def enlarged(frames: Frames) -> NDArray[np.uint8]:
+    """Frames in the size in which they are looked at: frames_THW3."""
+    return np.stack([np.asarray(_panel(frame_HW3)) for frame_HW3 in pictures(frames)])
 
 
 def models_gif(

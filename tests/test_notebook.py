@@ -1,0 +1,68 @@
+import sys
+
+import IPython
+import numpy as np
+import pytest
+
+from framecast import InputError, live_curve, show
+from framecast.clip import Clip
+from framecast.train.loop import Progress
+
+FRAMES = np.random.default_rng(0).integers(256, size=(9, 16, 20, 1), dtype=np.uint8)
+PAST, TRUTH, FORECAST = Clip(FRAMES[:3]), Clip(FRAMES[3:6]), Clip(FRAMES[6:])
+
+
+@pytest.fixture
+def notebook(monkeypatch):
+    """As if this program were a notebook: what was shown last."""
+    shown = []
+
+    class Handle:
+        def update(self, picture):
+            shown.append(picture)
+
+    monkeypatch.setattr(IPython, "get_ipython", object)
+    monkeypatch.setattr(IPython.display, "display", lambda *_, **__: Handle())
+    return shown
+
+
+def test_a_player_shows_the_frame_that_its_slider_says(notebook):
+    picture, controls = show(FORECAST).children
+    play, slider = controls.children
+    first = bytes(picture.value)
+    assert first.startswith(b"\x89PNG")
+    slider.value = 2
+    assert bytes(picture.value) != first
+    assert play.max == slider.max == 2
+
+
+def test_truth_and_past_come_with_a_curve(notebook):
+    _, controls, curve = show(FORECAST, TRUTH, past=PAST).children
+    assert controls.children[1].max == 5
+    assert bytes(curve.value).startswith(b"\x89PNG")
+    alone = show(TRUTH, TRUTH).children[2]
+    assert bytes(alone.value) != bytes(curve.value)
+
+
+def test_without_widgets_there_is_an_animation(notebook, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    assert show(FORECAST).data.startswith(b"GIF")
+
+
+def test_a_training_draws_its_curve(notebook):
+    watch = live_curve()
+    for step in range(1, 4):
+        watch(None, Progress(step, step / 3, 1 / step, 0.1, 1.0, 0, 5.0 if step == 3 else None))
+    assert len(notebook) == 2  # the first step, and the last; not one each
+    assert notebook[-1].data.startswith(b"\x89PNG")
+
+
+def test_frames_that_differ_are_refused(notebook):
+    with pytest.raises(InputError, match="the forecast is"):
+        show(FORECAST, Clip(FRAMES[:2]))
+
+
+@pytest.mark.parametrize("call", [lambda: show(FORECAST), live_curve])
+def test_elsewhere_it_says_what_to_do(call):
+    with pytest.raises(InputError, match="no notebook"):
+        call()

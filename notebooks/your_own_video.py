@@ -11,8 +11,6 @@
 # From a film to a forecast of its next frames, and an honest word on how good it is. Put the path of your film into `VIDEO`; without one, a small film is drawn.
 
 # %%
-from pathlib import Path
-
 import numpy as np
 from IPython.display import Image, display
 
@@ -20,9 +18,10 @@ import framecast
 from framecast import plot
 from framecast.clip import Clip
 from framecast.evaluate import evaluate_run
+from framecast.report import write_explanation
 
 VIDEO = None  # "storm.mp4", a folder of pictures, an array
-SIDE, STEPS = 32, 150  # 64 or more, and thousands, for a real film
+SIDE, STEPS = 32, 80  # 64 or more, and thousands, for a real film
 
 # %%
 if VIDEO is None:
@@ -85,8 +84,6 @@ framecast.show(framecast.forecast(model, before, 10), after, past=before.cut(len
 # ## What does it look at?
 
 # %%
-from framecast.report import write_explanation
-
 found = framecast.explain(model, clip, horizon=10)
 display(Image(write_explanation(found, "explained.png")))
 print(found.says)

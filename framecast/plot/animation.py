@@ -80,7 +80,7 @@ def side_by_side(past: Frames | None, truth: Frames, forecast: Frames) -> NDArra
 
 def enlarged(frames: Frames) -> NDArray[np.uint8]:
     """Frames in the size in which they are looked at: frames_THW3."""
-    return np.stack([np.asarray(_panel(frame_HW3)) for frame_HW3 in pictures(frames)])
+    return np.stack([np.asarray(_panel(frame_HW3, PANEL)) for frame_HW3 in pictures(frames)])
 
 
 def models_gif(

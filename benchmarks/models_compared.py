@@ -1,10 +1,13 @@
-"""The tables in docs/benchmark.md, made from results/: `python -m benchmarks.models_compared`."""
+"""The tables of the benchmark in docs/, made from results/: `python -m benchmarks.models_compared`."""
 
 from benchmarks.results import ROOT
 from framecast.benchmark.rows import COLUMNS, Row, read
 from framecast.report import write_markdown
 
-PAGE = ROOT / "docs" / "benchmark.md"
+PAGES = tuple(
+    ROOT / "docs" / name
+    for name in ("benchmark.md", "choosing-a-model.md", "zh/choosing-a-model.md")
+)
 
 
 def rows() -> list[Row]:
@@ -16,4 +19,5 @@ def rows() -> list[Row]:
 
 
 if __name__ == "__main__":
-    write_markdown(rows(), PAGE)
+    for page in PAGES:
+        write_markdown(rows(), page)

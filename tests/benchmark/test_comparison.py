@@ -229,8 +229,9 @@ def test_a_text_without_marks_is_refused(text):
         put_in(text, "x", "a")
 
 
-def test_the_docs_hold_what_the_rows_say():
-    text = models_compared.PAGE.read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", models_compared.PAGES, ids=str)
+def test_the_docs_hold_what_the_rows_say(page):
+    text = page.read_text(encoding="utf-8")
     section = markdown(models_compared.rows())
     assert text == put_in(text, section, "benchmark"), "run: python -m benchmarks.models_compared"
     assert text != put_in(text, markdown(ROWS), "benchmark")

@@ -30,7 +30,7 @@ from framecast.report import write_explanation
 
 SMALL = True
 SIDE = 40 if SMALL else 64
-STEPS = 30 if SMALL else 4000
+STEPS = 20 if SMALL else 4000
 
 # %% [markdown]
 # ## 1. Load the data
@@ -86,7 +86,7 @@ tutorial = framecast.train(
             "plateau_patience": 5,
             "early_stopping": 10,
             "monitor": "loss",
-            "validations": 4,
+            "validations": 2,
             "validation_windows": 16,
             "grow": 0,
         },
@@ -174,7 +174,7 @@ plt.show()
 #
 # # The better way
 #
-# The default model of framecast, trained for free-running forecasts: four times as many steps, of which each costs a quarter.
+# The default model of framecast, trained for free-running forecasts: six times as many steps, of which each costs a quarter.
 
 # %%
 better = framecast.train(
@@ -184,7 +184,7 @@ better = framecast.train(
     settings={
         "data": settings,
         "model": {"hidden": [16, 16] if SMALL else [48, 48]},
-        "train": {"steps": 4 * STEPS, "batch": 4, "validations": 2, "validation_windows": 16},
+        "train": {"steps": 6 * STEPS, "batch": 4, "validations": 2, "validation_windows": 16},
     },
     watches=[framecast.live_curve()],
 )

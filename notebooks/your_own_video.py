@@ -58,7 +58,7 @@ model = framecast.train(
 # %% [markdown]
 # ## Is it any good?
 #
-# The model forecasts windows of the held-out part, beside two forecasts that cost nothing: the last frame repeated, and the mean frame.
+# The model forecasts windows of the held-out part, beside forecasts that cost nothing: the last frame repeated, the mean frame, and what moves moves on.
 
 # %%
 scores = evaluate_run("runs/own", str(VIDEO), {"size": SIDE, "grey": True})

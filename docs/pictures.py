@@ -1,14 +1,22 @@
-"""The pictures of the documentation that the project draws: `python -m docs.pictures`."""
+"""The pictures of the documentation that the project draws: `python -m docs.pictures [RUN]`."""
 
+import sys
 from pathlib import Path
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Circle, FancyBboxPatch
 
+from framecast.checkpoint import load
+from framecast.clip import Clip, to_clip
+from framecast.data import open_data
+from framecast.explain import explain
 from framecast.plot.canvas import BLUE, FAINT, GREEN, INK, VERMILION, figure, save
+from framecast.report import write_explanation
 
 IMAGES = Path(__file__).parent / "images"
 GATES = (("f", "forget", 2.6, GREEN), ("i", "input", 4.2, BLUE), ("g", "candidate", 5.8, INK))
+SHIPPED = "conv_lstm/moving_mnist"
 KEEP, SHOW = 4.3, 1.05  # heights of the line of the cell, and of what comes in
 
 
@@ -73,5 +81,14 @@ def _text(
     axis.text(x, y, text, ha=align, va="center", fontsize=11, color=colour)
 
 
+def draw_explained(run: str) -> Path:
+    """What a forecast of two drawn digits hangs on."""
+    past_BMCHW = open_data("moving_digits", {}).test.batch(np.arange(1))[:, :10]
+    like = Clip(np.zeros((1, *past_BMCHW.shape[-2:], 1), np.uint8))
+    found = explain(load(run), to_clip(past_BMCHW, like), horizon=10)
+    return write_explanation(found, IMAGES / "explained.png")
+
+
 if __name__ == "__main__":
     draw_cell()
+    draw_explained(sys.argv[1] if len(sys.argv) > 1 else SHIPPED)

@@ -1,4 +1,4 @@
-"""The documentation: its commands exist, its site loads nothing from elsewhere, its files are there."""
+"""The documentation: its commands exist, its site loads nothing from elsewhere."""
 
 import csv
 import re
@@ -38,7 +38,9 @@ def wrong(words: list[str]) -> str | None:
             return None if words[0].isupper() else words[0]  # COMMAND stands for any
         command, words = command.commands[words[0]], words[1:]
     known = {option for part in command.params for option in part.opts + part.secondary_opts}
-    return next((word for word in words if word[:1] == "-" and word not in known | {"--help"}), None)
+    return next(
+        (word for word in words if word[:1] == "-" and word not in known | {"--help"}), None
+    )
 
 
 def test_the_commands_are_known():

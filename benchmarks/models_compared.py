@@ -1,4 +1,4 @@
-"""The tables of the benchmark in docs/, made from results/: `python -m benchmarks.models_compared`."""
+"""The benchmark's tables in docs/, from results/: `python -m benchmarks.models_compared`."""
 
 from benchmarks.results import ROOT
 from framecast.benchmark.rows import COLUMNS, Row, read

@@ -1,4 +1,4 @@
-"""The table of models in README.md and docs/, made from `MODELS`: `python -m benchmarks.models_table`."""
+"""The tables of models, made from `MODELS`: `python -m benchmarks.models_table`."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,8 +10,7 @@ from framecast.models.size import amount, size_of
 from framecast.report.markdown import put_in
 
 PLACES = tuple(
-    ROOT / name
-    for name in ("README.md", "docs/choosing-a-model.md", "docs/zh/choosing-a-model.md")
+    ROOT / name for name in ("README.md", "docs/choosing-a-model.md", "docs/zh/choosing-a-model.md")
 )
 
 HEAD = "| name | good for | paper | parameters | MACs |\n|---|---|---|---|---|"

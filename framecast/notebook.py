@@ -20,7 +20,8 @@ from framecast.models.forecaster import Forecaster
 from framecast.train.loop import Progress, Watch
 from framecast.video.write import write
 
-EVERY = 1.0  # seconds between two pictures of a training
+EVERY = 1.0  # seconds between two pictures of a training, at least
+SHARE = 0.05  # of the time of a training may go into its pictures
 INSTALL = "pip install 'framecast[notebook]'"
 
 
@@ -64,16 +65,18 @@ def live_curve() -> Watch:
     display = _display()
     handle = display.display(display.HTML("training"), display_id=True)
     rows: list[dict[str, Any]] = []
-    drawn = 0.0
+    due = 0.0
 
     def watch(_: Forecaster, news: Progress) -> None:
-        nonlocal drawn
+        nonlocal due
         mse = news.validation_mse
         row = {"step": news.step, "loss": news.loss, "validation_mse": mse}
         rows.append({**row, "lr": news.learning_rate})
-        if news.share >= 1 or time.monotonic() - drawn > EVERY:
+        began = time.monotonic()
+        if news.share >= 1 or began >= due:
             handle.update(display.Image(data=_curves(rows)))
-            drawn = time.monotonic()
+            ended = time.monotonic()
+            due = ended + max(EVERY, (ended - began) / SHARE)
 
     return watch
 

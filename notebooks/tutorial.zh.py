@@ -8,8 +8,8 @@
 # %% [markdown]
 # # 用卷积 LSTM 预测视频的下一帧
 #
-# 读者熟悉的教程(Keras,*Next-Frame Video Prediction with Convolutional LSTMs*):读取、查看、训练三层 ConvLSTM、预测、展示。然后把它的问题变成看得见的图,并给出更好的做法。
-# 按下面的小规模设置,单核约一分钟跑完:它展示的是过程,而不是网络的真实水平;`SMALL = False` 才是认真的训练。
+# 读者熟悉的教程（Keras，*Next-Frame Video Prediction with Convolutional LSTMs*）：读取、查看、训练三层 ConvLSTM、预测、展示。然后把它的问题变成看得见的图，并给出更好的做法。
+# 按下面的小规模设置，单核约一分钟跑完：它展示的是过程，而不是网络的真实水平；`SMALL = False` 才是认真的训练。
 
 # %%
 import matplotlib.pyplot as plt
@@ -34,7 +34,7 @@ STEPS = 20 if SMALL else 4000
 # %% [markdown]
 # ## 1. 读取数据
 #
-# 由本项目绘制、按 Moving MNIST 公布的规则移动的数字:什么都不用下载。手头有 MNIST 时可给出 `root="文件夹"`;官方测试文件是数据集 `moving_mnist`。
+# 由本项目绘制、按 Moving MNIST 公布的规则移动的数字：什么都不用下载。手头有 MNIST 时可给出 `root="文件夹"`；官方测试文件是数据集 `moving_mnist`。
 
 # %%
 settings = {"canvas": SIDE, "past": 10, "future": 10, "digits": 1 if SMALL else 2}
@@ -43,13 +43,13 @@ windows_BTCHW = data.test.batch(np.arange(8))
 windows_BTCHW.shape
 
 # %% [markdown]
-# ## 2. 看一看:4 × 5 帧
+# ## 2. 看一看：4 × 5 帧
 
 # %%
 display(Image(plot.grid(windows_BTCHW[0], "grid.png")))
 
 # %% [markdown]
-# 教程用**错开的帧**训练:输入是第 0 … 18 帧,目标是第 1 … 19 帧。每个目标都是其输入的下一帧。
+# 教程用**错开的帧**训练：输入是第 0 … 18 帧，目标是第 1 … 19 帧。每个目标都是其输入的下一帧。
 
 # %%
 inputs, targets = windows_BTCHW[:, :-1], windows_BTCHW[:, 1:]
@@ -63,7 +63,7 @@ for column in range(6):
 # %% [markdown]
 # ## 3. 训练三层 ConvLSTM
 #
-# 5×5、3×3、1×1 的卷积核,层间批归一化,3×3×3 的输出层,二元交叉熵与 Adam,与教程相同。它的回调在这里是设置:`EarlyStopping(10)` 即 `early_stopping`,`ReduceLROnPlateau(5)` 即学习率策略 `plateau`。
+# 5×5、3×3、1×1 的卷积核，层间批归一化，3×3×3 的输出层，二元交叉熵与 Adam，与教程相同。它的回调在这里是设置：`EarlyStopping(10)` 即 `early_stopping`，`ReduceLROnPlateau(5)` 即学习率策略 `plateau`。
 # 下面的曲线随训练一起生长。
 
 # %%
@@ -93,7 +93,7 @@ tutorial = framecast.train(
 )
 
 # %% [markdown]
-# ## 4. 预测十帧:2 × 10
+# ## 4. 预测十帧：2 × 10
 
 # %%
 past, truth = windows_BTCHW[:1, :10], windows_BTCHW[:1, 10:]
@@ -103,7 +103,7 @@ display(Image(plot.strip(None, truth[0], forecast[0], "strip.png")))
 # %% [markdown]
 # ## 5. 播放
 #
-# 真实、预测与误差同步播放。预测逐帧送回模型:第十帧之后不再输入任何真实帧。
+# 真实、预测与误差同步播放。预测逐帧送回模型：第十帧之后不再输入任何真实帧。
 
 # %%
 like = Clip(np.zeros((1, SIDE, SIDE, 1), np.uint8))
@@ -114,7 +114,7 @@ framecast.show(to_clip(forecast, like), to_clip(truth, like), past=to_clip(past,
 #
 # ## 输出层看到了未来
 #
-# 原网络以时间方向 “same” 填充的 Conv3D 结尾,它会看到后一帧。`check` 改动一个输入帧,看哪些输出跟着变。
+# 原网络以时间方向 “same” 填充的 Conv3D 结尾，它会看到后一帧。`check` 改动一个输入帧，看哪些输出跟着变。
 
 # %%
 published = build_model(
@@ -126,7 +126,7 @@ for name, model in (("as published", published), ("with a causal head", causal))
     print(f"{name}: {failed or 'all probes passed'}")
 
 # %% [markdown]
-# 画成图:改动第 6 帧时,每个输出变化多少。对第 *n* 帧的预测只能依赖第 *n* 帧之前的帧,所以输出 5(对第 6 帧的预测)必须不变。
+# 画成图：改动第 6 帧时，每个输出变化多少。对第 *n* 帧的预测只能依赖第 *n* 帧之前的帧，所以输出 5（对第 6 帧的预测）必须不变。
 
 # %%
 figure, axis = plt.subplots(figsize=(7, 2.6))
@@ -145,7 +145,7 @@ plt.show()
 # %% [markdown]
 # ## 动图输入的是真实帧
 #
-# 它结尾的 GIF 由**真实**帧的单步输出组成,直到最后一帧。差别如下:从真实帧只预测一步,与独立预测十帧。
+# 它结尾的 GIF 由**真实**帧的单步输出组成，直到最后一帧。差别如下：从真实帧只预测一步，与独立预测十帧。
 
 # %%
 with torch.no_grad():
@@ -166,11 +166,11 @@ plt.show()
 # %% [markdown]
 # ## 它在测试文件上训练
 #
-# 教程的训练序列取自 `mnist_test_seq.npy`,划分也没有随机种子。这里训练、验证和测试各有自己的数字,`framecast check --data moving_digits` 会查找同时出现在两边的帧。
+# 教程的训练序列取自 `mnist_test_seq.npy`，划分也没有随机种子。这里训练、验证和测试各有自己的数字，`framecast check --data moving_digits` 会查找同时出现在两边的帧。
 #
 # # 更好的做法
 #
-# framecast 的默认模型,为自由预测而训练:步数是六倍,每步的计算量是四分之一。
+# framecast 的默认模型，为自由预测而训练：步数是六倍，每步的计算量是四分之一。
 
 # %%
 better = framecast.train(
@@ -200,9 +200,9 @@ axis.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# ## 它在看什么?
+# ## 它在看什么？
 #
-# 哪些过去的像素影响圈出的像素,哪个过去的帧对哪个提前量重要,各个门开了多大。
+# 哪些过去的像素影响圈出的像素，哪个过去的帧对哪个提前量重要，各个门开了多大。
 
 # %%
 found = framecast.explain(better, to_clip(past, like), horizon=10)
@@ -215,4 +215,4 @@ framecast.show(
 )
 
 # %% [markdown]
-# 接下来:笔记本 `your_own_video`,或命令行 `framecast train your_video.mp4`。
+# 接下来：笔记本 `your_own_video`，或命令行 `framecast train your_video.mp4`。

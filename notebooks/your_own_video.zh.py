@@ -8,7 +8,7 @@
 # %% [markdown]
 # # 用你自己的视频
 #
-# 从影片到后续帧的预测,以及对预测质量的如实评价。把影片路径写进 `VIDEO`;不写则画一段小影片。
+# 从影片到后续帧的预测，以及对预测质量的如实评价。把影片路径写进 `VIDEO`；不写则画一段小影片。
 
 # %%
 import numpy as np
@@ -41,7 +41,7 @@ framecast.show(framecast.read(VIDEO, size=SIDE, grey=True, stop=40))
 # %% [markdown]
 # ## 训练
 #
-# 影片按时间分成训练、验证、测试三段,中间留有间隔。训练看不到测试段的任何内容。
+# 影片按时间分成训练、验证、测试三段，中间留有间隔。训练看不到测试段的任何内容。
 
 # %%
 model = framecast.train(
@@ -56,9 +56,9 @@ model = framecast.train(
 )
 
 # %% [markdown]
-# ## 预测得好吗?
+# ## 预测得好吗？
 #
-# 模型预测留出部分的窗口,与几个不花力气的预测并列:重复最后一帧、平均帧、让移动的继续移动。
+# 模型预测留出部分的窗口，与几个不花力气的预测并列：重复最后一帧、平均帧、让移动的继续移动。
 
 # %%
 scores = evaluate_run("runs/own", str(VIDEO), {"size": SIDE, "grey": True})
@@ -74,14 +74,14 @@ framecast.write(future, "next.gif")
 framecast.show(future)
 
 # %% [markdown]
-# 十帧之前它会怎么说?那里的真实帧是已知的,而且在训练没有见过的测试段里。
+# 十帧之前它会怎么说？那里的真实帧是已知的，而且在训练没有见过的测试段里。
 
 # %%
 before, after = clip.cut(0, len(clip) - 10), clip.cut(len(clip) - 10)
 framecast.show(framecast.forecast(model, before, 10), after, past=before.cut(len(before) - 10))
 
 # %% [markdown]
-# ## 它在看什么?
+# ## 它在看什么？
 
 # %%
 found = framecast.explain(model, clip, horizon=10)
@@ -91,6 +91,6 @@ print(found.says)
 # %% [markdown]
 # ## 当它不比“重复最后一帧”好时
 #
-# - 训练更久,或先用更小的尺寸:移动的规律照样能学到。
-# - 物体每帧移动的距离超过模型的视野(见上面的 reach):减小尺寸,或 `model.kernel=[5]`。
-# - 什么都不动:那么重复最后一帧**就是**最好的预测,得分也会这样说。
+# - 训练更久，或先用更小的尺寸：移动的规律照样能学到。
+# - 物体每帧移动的距离超过模型的视野（见上面的 reach）：减小尺寸，或 `model.kernel=[5]`。
+# - 什么都不动：那么重复最后一帧**就是**最好的预测，得分也会这样说。

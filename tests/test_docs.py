@@ -15,7 +15,7 @@ from framecast.cli import app
 from framecast.report.entries import PUBLISHED
 
 ROOT = Path(__file__).parents[1]
-PAGES = [*ROOT.glob("README*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("docs/*.md")]
+PAGES = [*ROOT.glob("README*.md"), *ROOT.glob("docs/**/*.md")]
 COMMANDS = typer.main.get_command(app)
 LOADS = {"script": "src", "link": "href", "img": "src", "iframe": "src", "source": "src"}
 

@@ -1,9 +1,11 @@
 import sys
+from types import SimpleNamespace
 
 import IPython
 import numpy as np
 import pytest
 
+import framecast.notebook as player
 from framecast import InputError, live_curve, show
 from framecast.clip import Clip
 from framecast.train.loop import Progress
@@ -55,6 +57,23 @@ def test_a_training_draws_its_curve(notebook):
         watch(None, Progress(step, step / 3, 1 / step, 0.1, 1.0, 0, 5.0 if step == 3 else None))
     assert len(notebook) == 2  # the first step, and the last; not one each
     assert notebook[-1].data.startswith(b"\x89PNG")
+
+
+def test_drawing_the_curve_takes_a_small_share(notebook, monkeypatch):
+    now = 0.0
+
+    def draw(_):
+        nonlocal now
+        now += 2
+        return b"\x89PNG"
+
+    monkeypatch.setattr(player, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(player, "_curves", draw)
+    watch = live_curve()
+    for step in range(1, 101):
+        now += 1
+        watch(None, Progress(step, step / 100, 1.0, 0.1, 1.0, 0, None))
+    assert len(notebook) == 4  # at 1, 43 and 85 seconds, and the last; one each second before
 
 
 def test_frames_that_differ_are_refused(notebook):

@@ -22,7 +22,7 @@ def words(notebook):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.timeout(600)  # half a minute of one core, which may be a busy one
+@pytest.mark.timeout(900)  # half a minute of one core, which may be a busy one
 def test_it_runs(name, tmp_path):
     notebook = jupytext.read(NOTEBOOKS / f"{name}.py")
     NotebookClient(

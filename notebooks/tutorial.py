@@ -149,6 +149,7 @@ plt.show()
 # ## Its animations feed the truth
 #
 # The GIFs at its end are made of one-step outputs for *true* frames, up to the last one. Here is the difference: one step ahead of true frames, against ten frames on its own.
+# After the few steps of `SMALL` the network forecasts little but grey, whatever it is fed, and the two lines lie on each other; they part as it learns.
 
 # %%
 with torch.no_grad():

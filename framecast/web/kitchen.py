@@ -46,6 +46,7 @@ class Kitchen:
         self._overdue: dict[int, float] = {}  # orders without an answer, and their deadlines
         self._count = 0
         self._open = False
+        self._began = False  # this process has been ready
         self._process: subprocess.Popen[bytes] | None = None
         self._line: Connection | None = None
 
@@ -102,10 +103,11 @@ class Kitchen:
     def _keep(self) -> None:
         """Run the process, again and again if it breaks; not if it never got ready."""
         while self._open:
+            self._began = False
             self._serve()
-            was_ready, self.ready = self.ready, False
+            self.ready = False
             self._tell(self._fail_all)
-            if not self._open or was_ready:
+            if not self._open or self._began:
                 continue
             missing = InputError("the process that forecasts", "does not start", "see its errors")
             self.trouble = self.trouble or missing
@@ -126,7 +128,7 @@ class Kitchen:
 
     def _hear(self, said: dict[str, Any], line: Connection) -> None:
         if said["status"] == "ready":
-            self.ready = True
+            self.ready = self._began = True
         elif said["status"] == "trouble":
             self.trouble = InputError(*said["error"])
         elif said["status"] == "done":
@@ -154,6 +156,7 @@ class Kitchen:
         if self._process and time.monotonic() - min(self._overdue.values(), default=inf) > HANGS:
             self._process.kill()
             self.ready = False
+            self._overdue.clear()  # once: the next process is not to blame
 
     def _fail_all(self) -> None:
         self._overdue.clear()

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from framecast.benchmark.rows import SCORES, TASK, TRAINING, Row, append, read
 from framecast.benchmark.speed import sequences_per_second
-from framecast.benchmark.trials import Trial, windows_of
+from framecast.benchmark.trials import Trial, machine_of, windows_of
 from framecast.checkpoint import CONFIG, load, read_config, steps
-from framecast.errors import Finished, counted
+from framecast.errors import Finished, InputError, counted
 from framecast.evaluate import Score, evaluate_run
 from framecast.files import write_atomic
 from framecast.forecast import rollout
@@ -73,12 +73,22 @@ def is_in(rows: Iterable[Row], trial: Trial) -> bool:
 def _train(trial: Trial, watches: Sequence[Watch]) -> None:
     """Train to the end, going on where an earlier try was."""
     if (trial.run / CONFIG).exists() or steps.committed(trial.run):
+        _refuse_elsewhere(trial)
         try:
             resume(trial.run, watches=watches)
         except Finished:
             return
     else:
         train(out=trial.run, settings=trial.sections, watches=watches)
+
+
+def _refuse_elsewhere(trial: Trial) -> None:
+    """Refuse to finish what another machine began: the row would name the wrong one."""
+    there = machine_of(trial.run, trial.run)
+    for key in there if trial.sections["train"] else ():
+        if there[key] != trial.known[key]:
+            what = f"was begun with {key} {there[key]}, not {trial.known[key]}"
+            raise InputError(trial.run, what, "finish it there, or give another --out")
 
 
 def _row(trial: Trial, model: Forecaster) -> Row:

@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 
 from framecast.benchmark.rows import Row
-from framecast.checkpoint import read_config
+from framecast.checkpoint import find, read_config
 from framecast.data import DATASETS, locate, open_data
 from framecast.data.windows import Windows, pick
 from framecast.errors import InputError
@@ -96,14 +96,24 @@ def planned(
     if not recipes and not weights:
         raise InputError("benchmark", "has nothing to do", "give recipes, or --weights RUN")
     typed = typed or {}
+    if not recipes:
+        _refuse_idle(typed)
     found: list[Trial] = []
     for recipe in recipes:
         found += _of_recipe(recipe, typed, Path(out))
     for run in weights:
-        found += _of_weights(Path(run), typed, Path(out))
+        found += _of_weights(run, typed, Path(out))
     baselines = [trial for trial in found if not trial.sections["train"]]
     others = [trial for trial in found if trial.sections["train"]]
     return [*{trial.run: trial for trial in [*baselines, *others]}.values()]
+
+
+def _refuse_idle(typed: Sections) -> None:
+    """Refuse what only shapes a training, where there is none."""
+    names = [f"{section}.{key}" for section, values in typed.items() for key in values]
+    for name in names:
+        if not name.startswith(f"{BENCHMARK}.") or name == f"{BENCHMARK}.seeds":
+            raise InputError(name, "does nothing without a recipe", "give one, or leave it out")
 
 
 def _of_recipe(recipe: str | Path, typed: Sections, out: Path) -> Iterator[Trial]:
@@ -131,18 +141,35 @@ def _name(path: Path) -> str:
     )
 
 
-def _of_weights(run: Path, typed: Sections, out: Path) -> Iterator[Trial]:
+def _of_weights(source: str | Path, typed: Sections, out: Path) -> Iterator[Trial]:
+    run = find(source)
     config, plan = read_config(run), _plan(typed.get(BENCHMARK, {}))
-    about = run / "environment.json"
-    if not {"data", "train"} <= config.keys() or not about.exists():
-        fix = "give a folder that framecast train wrote"
-        raise InputError(run, "does not say what it was trained on", fix)
+    if not {"data", "train"} <= config.keys():
+        raise _silent(source)
+    there = machine_of(run, source)
     sections = settled(config)
     seed = config["train"]["seed"]
     trial = Trial(run.name, sections, plan, out, run, _task(plan, sections), given=True)
-    there = json.loads(about.read_text(encoding="utf-8"))
     trial = _placed(trial, seed)
-    yield replace(trial, run=run, known=trial.known | {key: str(there[key]) for key in MACHINE})
+    yield replace(trial, run=run, known=trial.known | there)
+
+
+def machine_of(run: Path, source: str | Path) -> Row:
+    """The columns of the machine that a run was trained on.
+
+    Raises:
+        InputError: the folder `run` of `source` does not say.
+    """
+    try:
+        there = json.loads((run / "environment.json").read_text(encoding="utf-8"))
+        return {key: str(there[key]) for key in MACHINE}
+    except (OSError, ValueError, KeyError, TypeError):
+        raise _silent(source) from None
+
+
+def _silent(source: str | Path) -> InputError:
+    fix = "give a folder that framecast train wrote"
+    return InputError(source, "does not say what it was trained on", fix)
 
 
 def _plan(values: Mapping[str, Any]) -> BenchmarkConfig:

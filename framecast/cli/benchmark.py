@@ -15,7 +15,7 @@ def benchmark(
         list[str] | None, typer.Argument(help=".toml files, or names such as laptop/conv_lstm.")
     ] = None,
     weights: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(help="Score this run folder, train nothing for it. Repeatable."),
     ] = None,
     seeds: Annotated[str | None, typer.Option(help="One training for each, such as 0,1,2.")] = None,

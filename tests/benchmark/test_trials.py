@@ -245,6 +245,41 @@ def test_nothing_to_do_is_refused(tmp_path):
         planned([], [tmp_path])
 
 
+def test_what_another_machine_began_is_not_finished_here(trial, tmp_path, monkeypatch):
+    assert carry_out(trial, tmp_path)
+    here = {key: trial.known[key] for key in ("device", "processor", "threads")}
+    monkeypatch.setattr("framecast.benchmark.trials.hardware", lambda: here | {"threads": 96})
+    for other in planned([tmp_path / "tiny.toml"], out=trial.out)[:-1]:
+        assert carry_out(other, tmp_path)  # a baseline is not trained
+    there = planned([tmp_path / "tiny.toml"], out=trial.out)[-1]
+    with pytest.raises(InputError, match="was begun with threads 1, not 96: finish it there"):
+        carry_out(there, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ({"train": {"steps": 5}}, "train.steps"),
+        ({"data": {"root": "mnist"}}, "data.root"),
+        ({"benchmark": {"seeds": "0,1"}}, "benchmark.seeds"),
+    ],
+)
+def test_what_shapes_a_training_needs_a_recipe(typed, name):
+    with pytest.raises(InputError, match=f"{name} does nothing without a recipe"):
+        planned([], ["runs/x"], typed)
+
+
+def test_weights_by_name_do_not_say_enough(monkeypatch, tmp_path):
+    from framecast.checkpoint import model_files, places, save
+
+    extra = {"data": {"name": "moving_digits"}, "train": {"seed": 3}}
+    save(build_model("conv_lstm", {"hidden": 4}), tmp_path / "conv_lstm" / "mine", extra)
+    monkeypatch.setattr(model_files, "SHIPPED", tmp_path)
+    monkeypatch.setattr(places, "SHIPPED", tmp_path)
+    with pytest.raises(InputError, match=r"^conv_lstm/mine does not say what it was trained on"):
+        planned([], ["conv_lstm/mine"])
+
+
 def test_rows_come_back_and_other_tables_are_refused(tmp_path):
     path = tmp_path / "deep" / "x.csv"
     assert read(path) == []

@@ -51,7 +51,7 @@ def fetch(address: str) -> Path:
         InputError: this is no such address, there are no such weights, they are too large, or the
             hub cannot be reached.
     """
-    match = re.fullmatch(rf"{SCHEME}({REPO})(?:@([\w.][\w./-]*))?", address)
+    match = re.fullmatch(rf"{SCHEME}({REPO})(?:@((?!.*\.\.)[\w.][\w./-]*))?", address)
     if match is None:
         raise InputError(address, "is no address of weights", "give hf://ORG/NAME or …@REVISION")
     repo, revision = match.groups()

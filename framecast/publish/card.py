@@ -15,6 +15,7 @@ from framecast.models.forecaster import Forecaster
 from framecast.models.size import size_of
 
 CARD = "README.md"
+PLACES = ("root", "digits_root", "cache")
 SHOWN = (*METRICS, "skill")
 
 
@@ -58,7 +59,7 @@ def write_card(name: str, run: str | Path, model: Forecaster, said: Said) -> str
         said: what the files do not tell.
     """
     config, kind, size = config_of(run), model_name(model), size_of(model)
-    data = config.get("data", {}).get("name") or "data that its files do not name"
+    data = public(config.get("data", {})).get("name") or "data that its files do not name"
     paper = f" {model.paper}." if model.paper else ""
     parts = {
         f"{kind} on {data}": f"{model.about.capitalize()}.{paper}\n\n{_use(name)}",
@@ -133,7 +134,8 @@ def _settings(section: Mapping[str, Any]) -> str:
 
 def public(section: Mapping[str, Any]) -> dict[str, Any]:
     """Settings without the places on a machine, which are nobody's business."""
-    return {key: value for key, value in section.items() if key not in ("root", "cache")}
+    kept = {key: value for key, value in section.items() if key not in PLACES}
+    return kept | ({"name": Path(str(kept["name"])).name} if "name" in kept else {})
 
 
 def _training(run: Path) -> str:

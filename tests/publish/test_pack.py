@@ -34,7 +34,12 @@ def run(tmp_path):
         model,
         tmp_path / "run",
         {
-            "data": {"name": "folder", "root": "/home/me/films", "size": [16, 16]},
+            "data": {
+                "name": "/home/me/folder",
+                "root": "/home/me/films",
+                "digits_root": "/home/me/MNIST",
+                "size": [16, 16],
+            },
             "train": {"steps": 7},
         },
     )

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from framecast.cli.options import Every, Grey, Run, Size, console, parse_size
+from framecast.cli.options import Every, Grey, Run, Size, Variable, console, parse_size
 from framecast.errors import InputError
 
 
@@ -24,23 +24,20 @@ def explain(
     size: Size = None,
     grey: Grey = None,
     every: Every = None,
+    variable: Variable = None,
 ) -> None:
     """Show what a forecast hangs on: which past frames and pixels, what the gates remember, reach.
 
     Example: framecast explain runs/x storm.mp4 -o explained.html
     """
     pixel = _pixel(at)
-    from framecast.checkpoint import config_of, load
-    from framecast.data.film import open_footage
+    from framecast.cli.footage import open_both
     from framecast.explain import explain as look
     from framecast.memory import enough_memory
     from framecast.report import write_explanation
 
-    model = load(run)
-    trained_on = config_of(run).get("data", {})
-    crop = trained_on.get("fit") != "squeeze"
     shape: dict[str, Any] = {"size": parse_size(size), "every": every or 1, "grey": bool(grey)}
-    clip = open_footage(video, crop=crop, **shape)
+    model, clip, _ = open_both(run, video, shape, variable)
     with enough_memory("the gradient", "give a smaller --size, --past or --lead"):
         found = look(model, clip, horizon, past=past, at=pixel, lead=lead)
     path = write_explanation(found, out, f"{run} on {video.name}")

@@ -21,6 +21,7 @@ from framecast.cli.options import (
     Size,
     Source,
     Stride,
+    Variable,
     console,
     data_settings,
     given,
@@ -48,10 +49,7 @@ def forecast(
     tile: Annotated[
         int | None, typer.Option(help="Cut frames into tiles of this side; else where memory asks.")
     ] = None,
-    variable: Annotated[
-        str | None,
-        typer.Option(help="Which of a grid; index: of pictures, that of their palette."),
-    ] = None,
+    variable: Variable = None,
     live: Annotated[
         str | None, typer.Option(help="In place of a video: rtsp://…, http(s)://… or /dev/video0.")
     ] = None,
@@ -68,7 +66,7 @@ def forecast(
     files_only = {"past": past, "tile": tile, "variable": variable}
     _check_either(video, live, files_only, {"seconds": seconds, "frames": frames})
     shape = parse_size(size)
-    look: dict[str, Any] = {"every": every or 1, "grey": bool(grey)}
+    look: dict[str, Any] = {"size": shape, "every": every or 1, "grey": bool(grey)}
     if live is not None:
         from framecast.video.live import check_address
 
@@ -76,11 +74,11 @@ def forecast(
         from framecast.cli.live import follow
         from framecast.video.selection import Selection
 
-        shape = (shape, shape) if isinstance(shape, int) else shape
+        look["size"] = (shape, shape) if isinstance(shape, int) else shape
         path = out or Path("live_forecast.mp4")
-        follow(run, live, Selection(size=shape, **look), horizon, path, seconds, frames)
+        follow(run, live, Selection(**look), horizon, path, seconds, frames)
     elif video is not None:
-        _forecast_video(run, video, horizon, out, shape, look, past, tile, variable)
+        _forecast_video(run, video, horizon, out, look, past, tile, variable)
 
 
 def _check_either(
@@ -99,32 +97,19 @@ def _forecast_video(
     video: Path,
     horizon: int,
     out: Path | None,
-    shape: int | tuple[int, int] | None,
     look: dict[str, Any],
     past: int | None,
     tile: int | None,
     variable: str | None,
 ) -> None:
-    from framecast.checkpoint import config_of, load
-    from framecast.clip import Clip
-    from framecast.data.film import open_footage
+    from framecast.cli.footage import open_both
     from framecast.data.folder import unseen
-    from framecast.data.taxibj import is_layout, without_outages
     from framecast.forecast import backtest
     from framecast.forecast import forecast as continue_clip
     from framecast.memory import enough_memory
-    from framecast.video.grids import read_variable
     from framecast.video.write import write
 
-    model = load(run)
-    trained_on = config_of(run).get("data", {})
-    crop = trained_on.get("fit") != "squeeze"
-    if variable is None:
-        clip = open_footage(video, size=shape, crop=crop, **look)
-        if isinstance(clip, Clip) and is_layout(video):
-            clip, _ = without_outages(clip)
-    else:
-        clip = read_variable(video, variable, size=shape, **look)
+    model, clip, trained_on = open_both(run, video, look, variable)
     with lines_shown(), enough_memory("the forecast", "give a smaller --tile, --horizon or --size"):
         future = continue_clip(model, clip, horizon, past, tile)
         needed = (past or model.task.past) + horizon
@@ -198,7 +183,9 @@ def _table(rows: list[list[str]]) -> Table:
 
 
 def check(
-    model: Annotated[str, typer.Argument(help="A run folder, or the name of a model.")],
+    model: Annotated[
+        str, typer.Argument(help="A RUN as of framecast forecast, or any model's name.")
+    ],
     data: Annotated[
         str | None, typer.Option(help="Also compare the splits of these data: a name or a path.")
     ] = None,

@@ -38,6 +38,10 @@ Future = Annotated[int | None, typer.Option(help="Frames to forecast, N.")]
 Size = Annotated[str | None, typer.Option(help="Scale frames to this side, or to H,W.")]
 Grey = Annotated[bool | None, typer.Option("--grey", help="Drop the colours.")]
 Every = Annotated[int | None, typer.Option(help="Take every k-th frame.")]
+Variable = Annotated[
+    str | None,
+    typer.Option(help="Which of a grid; index: of pictures, that of their palette."),
+]
 Stride = Annotated[int | None, typer.Option(help="Frames from one window to the next.")]
 Axes = Annotated[str | None, typer.Option(help="Order of an array's axes, such as TNHW.")]
 Sets = Annotated[

@@ -165,7 +165,7 @@ def _frames(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[n
     try:
         with np.load(path, allow_pickle=False) as file:
             return file["past"], file["truth"], file["forecast"]
-    except (OSError, ValueError, KeyError, BadZipFile):
+    except (OSError, EOFError, ValueError, KeyError, BadZipFile):
         fix = "remove it; the benchmark writes it again for a row that is not there yet"
         raise InputError(path, "is damaged", fix) from None
 

@@ -3,6 +3,7 @@
 import webbrowser
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 
@@ -13,7 +14,7 @@ from framecast.errors import InputError
 def serve(
     models: Annotated[
         list[str] | None,
-        typer.Argument(help="Run folders, weights folders, or models such as persistence."),
+        typer.Argument(help="Any RUN of framecast forecast; the first is the default."),
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen at; others need --token.")] = (
         "127.0.0.1"
@@ -44,7 +45,7 @@ def serve(
 
     def started(address: str) -> None:
         # The part after # stays in the browser: it is in no log.
-        link = f"{address}/#token={token}" if token else address
+        link = f"{address}/#token={quote(token, safe='')}" if token else address
         console.print(f"framecast is at [green]{link}[/green] (Ctrl-C ends it)", soft_wrap=True)
         if open_page:
             webbrowser.open(link)

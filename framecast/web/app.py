@@ -18,8 +18,8 @@ from framecast.web import refusals
 from framecast.web.asking import Ask
 from framecast.web.books import Books
 from framecast.web.desk import Desk
-from framecast.web.gate import Gate
-from framecast.web.kitchen import Kitchen
+from framecast.web.gate import BUG, Gate
+from framecast.web.kitchen import AGAIN, Kitchen
 from framecast.web.limits import Limits
 
 VERSION = version("framecast")
@@ -97,7 +97,9 @@ def _answer_errors(app: FastAPI) -> None:
 
     async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPError)
-        said = error.told if isinstance(error, refusals.Refusal) else {"error": error.detail}
+        what, fix = f"cannot be answered ({error.detail})", "see /v1/openapi.json"
+        wrong = refusals.told(InputError("the request", what, fix))
+        said = error.told if isinstance(error, refusals.Refusal) else wrong
         content = {**said, "request": request.state.id}
         return JSONResponse(content, error.status_code, error.headers)
 
@@ -113,9 +115,13 @@ def _answer_errors(app: FastAPI) -> None:
         wrong = InputError(place, "is not valid", str(first["msg"]))
         return await unusable(request, wrong)
 
+    async def broken(request: Request, _: Exception) -> Response:  # it goes on to the gate's log
+        return JSONResponse({**refusals.told(BUG), "request": request.state.id}, 500)
+
     app.add_exception_handler(HTTPError, refused)
     app.add_exception_handler(InputError, unusable)
     app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(Exception, broken)
 
 
 def _watch(app: FastAPI, kitchen: Kitchen, books: Books) -> None:
@@ -127,8 +133,9 @@ def _watch(app: FastAPI, kitchen: Kitchen, books: Books) -> None:
 
     @app.get("/ready", summary="Whether it can forecast", responses={503: ERRORS[503]})
     async def ready() -> JSONResponse:
-        said = "ready" if kitchen.ready else "starting"
-        return JSONResponse({"status": said}, 200 if kitchen.ready else 503)
+        if kitchen.ready:
+            return JSONResponse({"status": "ready"})
+        return JSONResponse({"status": "starting"}, 503, {"Retry-After": str(AGAIN)})
 
     @app.get("/metrics", summary="Numbers for Prometheus", response_class=PlainTextResponse)
     async def metrics() -> PlainTextResponse:

@@ -12,7 +12,6 @@ log = logging.getLogger("framecast.web")
 BOUNDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)  # seconds, of the histogram
 HELP = {
     "framecast_requests_total": ("counter", "requests answered, by path and status"),
-    "framecast_frames_total": ("counter", "frames forecast"),
     "framecast_inside": ("gauge", "forecasts under way or waiting"),
     "framecast_forecast_seconds": ("histogram", "from the first byte of a forecast to its answer"),
 }
@@ -57,7 +56,8 @@ class Books:
             lines += [f"# HELP {family} {help}", f"# TYPE {family} {kind}"]
             for (name, labels), value in values.items():
                 if re.fullmatch(f"{family}(_bucket|_sum|_count)?", name):
-                    lines.append(f"{name}{{{labels}}} {value:g}" if labels else f"{name} {value:g}")
+                    said = f"{value:.15g}"  # six digits would stop to count at a million
+                    lines.append(f"{name}{{{labels}}} {said}" if labels else f"{name} {said}")
         return "\n".join(lines) + "\n"
 
 

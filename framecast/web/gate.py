@@ -184,19 +184,27 @@ class Visit:
 
 def _check_names(headers: dict[bytes, str], has_token: bool) -> None:
     """Refuse pages of other sites, and names of theirs that lead here (DNS rebinding)."""
-    host = _name("//" + headers.get(b"host", ""))
-    if not has_token and host not in LOCAL:
+    if not has_token and _name(headers.get(b"host", "")) not in LOCAL:
         fix = "open it as http://127.0.0.1, or start it with --token"
         raise Refusal(403, InputError("this name", "is not one of this machine", fix))
     origin = headers.get(b"origin")
-    if origin is not None and urlsplit(origin).netloc != headers.get(b"host", ""):
+    if origin is not None and _place(origin) != headers.get(b"host", ""):
         fix = "open the page of this server"
         raise Refusal(403, InputError("the request", "comes from a page of another site", fix))
 
 
-def _name(url: str) -> str | None:
+def _name(place: str) -> str | None:
+    """`localhost` of `localhost:8000`."""
     try:
-        return urlsplit(url).hostname
+        return urlsplit(f"//{place}").hostname
+    except ValueError:
+        return None
+
+
+def _place(url: str) -> str | None:
+    """`localhost:8000` of `http://localhost:8000`."""
+    try:
+        return urlsplit(url).netloc
     except ValueError:
         return None
 

@@ -22,16 +22,18 @@ def overview(runs: Path | None) -> list[dict[str, Any]]:
 
 
 def curves(runs: Path | None, name: str) -> dict[str, Any]:
-    """One run: its summary, at most 400 rows of its log, the steps of its sample forecasts.
+    """One run: its summary, its log thinned to some 400 rows, the steps of its sample forecasts.
+
+    The newest 400 validations are among the rows.
 
     Raises:
         InputError: there is no such run.
     """
     run = _find(runs, name)
     rows = _rows(run)
-    told = [row for row in rows if row["validation_mse"] is not None]
-    thinned = rows[:: math.ceil(len(rows) / POINTS) or 1]
-    shown = sorted([*thinned, *told[-POINTS:]], key=lambda row: row["step"] or 0)
+    told = [at for at, row in enumerate(rows) if row["validation_mse"] is not None]
+    thinned = range(0, len(rows), math.ceil(len(rows) / POINTS) or 1)
+    shown = [rows[at] for at in sorted({*thinned, *told[-POINTS:]})]
     samples = sorted(map(_step, (run / "samples").glob("step_*.gif")))
     return {**_summary(run), "rows": shown, "samples": samples}
 

@@ -1,5 +1,6 @@
 """A server on a free port of this machine, in a thread of this process."""
 
+import asyncio
 import io
 import socket
 import threading
@@ -12,6 +13,31 @@ import numpy as np
 from framecast.web.app import build_app
 from framecast.web.limits import Limits
 from framecast.web.serve import new_server
+
+
+class Pretender:
+    """Stands for `Kitchen`, whose process takes seconds to import torch.
+
+    Args:
+        content: of every answer.
+        cost: seconds of one, after which it is the turn of the next.
+    """
+
+    ready, trouble, _process = True, None, None
+
+    def __init__(self, content=b"[]", cost=0.0):
+        self.content, self.cost = content, cost
+
+    def open(self):
+        self.turn = asyncio.Lock()
+
+    def close(self):
+        pass
+
+    async def do(self, what, facts, until, file=None):
+        async with asyncio.timeout(until - time.monotonic()), self.turn:
+            await asyncio.sleep(self.cost)
+        return "application/json", self.content
 
 
 @contextmanager

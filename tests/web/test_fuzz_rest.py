@@ -88,7 +88,7 @@ def fuzz(client, examples):
 
 
 def test_no_request_breaks_the_server(client):
-    failed, statuses = fuzz(client, 150)
+    failed, statuses = fuzz(client, 50)
     assert failed == []
     assert {200, 400, 404} <= statuses
 
@@ -98,7 +98,7 @@ def test_a_fault_would_be_found(client, monkeypatch):
         raise RuntimeError("a fault")
 
     monkeypatch.setattr(client.kitchen, "do", broken)
-    failed, _ = fuzz(client, 30)
+    failed, _ = fuzz(client, 10)
     assert failed
 
 

@@ -46,6 +46,8 @@ def test_a_run_is_listed_and_goes_on(client, run):
 def test_curves_are_thinned_but_keep_every_validation(client, run):
     told = client.get("/v1/runs/my run").json()
     assert len(told["rows"]) <= POINTS + 10
+    steps = [row["step"] for row in told["rows"]]
+    assert steps == sorted({*steps}), "none is told twice"
     assert sum(row["validation_mse"] is not None for row in told["rows"]) >= 10
     assert told["samples"] == [100]
     sample = client.get("/v1/runs/my run/samples/100")

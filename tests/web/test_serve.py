@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from framecast.cli import main
-from tests.web.running import running
+from tests.web.running import Pretender, running
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,7 +19,6 @@ ROOT = Path(__file__).parents[2]
     [
         (["--host", "0.0.0.0"], "lets other machines in: set --token"),
         (["--token", "short"], "--token is short of 12 plain characters"),
-        (["runs/nothing", "--port", "0"], "runs/nothing is neither a run folder nor a model"),
         (["conv_lstm", "--port", "0"], "conv_lstm has to be trained first"),
     ],
 )
@@ -35,17 +34,17 @@ def test_what_cannot_be_served_ends_in_one_line(monkeypatch, capfd, words, said)
 
 def test_it_tells_its_address_and_ends_with_ctrl_c():
     command = [sys.executable, "-m", "framecast", "serve", "--port", "0"]
-    token = ["--token", "correct-horse-battery"]
+    token = ["--token", "a+b/c [red]%20=="]
     process = subprocess.Popen([*command, *token], stdout=subprocess.PIPE, text=True)
     said = process.stdout.readline()
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == 0
     assert "http://127.0.0.1:" in said
-    assert "/#token=correct-horse-battery" in said
+    assert "/#token=a%2Bb%2Fc%20%5Bred%5D%2520%3D%3D (Ctrl-C" in said
 
 
 def test_a_port_that_is_taken_is_told(monkeypatch, capfd):
-    with running(wait=False) as client:
+    with running(kitchen=Pretender()) as client:
         port = str(client.base_url.port)
         monkeypatch.setattr(sys, "argv", ["framecast", "serve", "--port", port])
         with pytest.raises(SystemExit) as end:

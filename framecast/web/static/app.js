@@ -58,8 +58,9 @@ async function go(byHand) {
   $("verdict").className = "verdict";
   try {
     const ask = question();
-    asked = { video: await video(ask), ask };
-    told = await (await forecast(asked.video, { ...ask, frames: true })).json();
+    const given = await video(ask);
+    told = await (await forecast(given, { ...ask, frames: true })).json();
+    asked = { video: given, ask };
     player.load(told);
     tell();
     chart(1);

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from framecast.checkpoint import hub
+from framecast.checkpoint import hub, steps
 from framecast.checkpoint.model_files import CONFIG, SHIPPED, read_config, shipped
 
 
@@ -23,8 +23,13 @@ def find(source: str | Path) -> Path:
 def config_of(source: str | Path) -> dict[str, Any]:
     """The sections of a model's config.json; none of a model that has no files.
 
+    A run that was not validated yet has it in its newest checkpoint alone.
+
     Raises:
         InputError: the file is damaged, or cannot be fetched.
     """
-    folder = find(source)
-    return read_config(folder) if (folder / CONFIG).exists() else {}
+    run = find(source)
+    for folder in (run, *steps.committed(run)[:1]):
+        if (folder / CONFIG).exists():
+            return read_config(folder)
+    return {}

@@ -205,14 +205,14 @@ def check(
     from framecast.check import check_data, check_motion
     from framecast.checkpoint import config_of, load
     from framecast.data import open_data
-    from framecast.models import build_model
+    from framecast.models import MODELS, build_model
 
     settings = sections(sets)
     for section, use in (("train", False), ("data", data is not None)):
         for key in settings[section] if not use else ():
             fix = "set model.KEY=VALUE, or data.KEY=VALUE with --data"
             raise InputError(f"--set {section}.{key}", "does nothing here", fix)
-    fresh = settings["model"] or not config_of(model)
+    fresh = settings["model"] or (model in MODELS and not config_of(model))
     forecaster = build_model(model, settings["model"]) if fresh else load(model)
     verdicts = probe(forecaster, draws=draws)
     if data is not None:

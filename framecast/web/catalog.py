@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from framecast.checkpoint import CONFIG, find, load, read_config, shipped
-from framecast.checkpoint.steps import committed
+from framecast.checkpoint import CONFIG, config_of, find, load, read_config, shipped
+from framecast.checkpoint.hub import SCHEME
 from framecast.errors import InputError
 from framecast.models import MODELS, build_model
 from framecast.models.forecaster import Direct, Forecaster, Task
@@ -148,8 +148,8 @@ def _offer(source: str) -> Offer:
     folder = find(source)
     if source in MODELS and not (folder / CONFIG).exists():
         return Offer(source, source, source, load(source).task)
-    newest = [] if (folder / CONFIG).exists() else committed(folder)[:1]
-    config = read_config(newest[0] if newest else folder)
-    name = source if source in shipped() else folder.resolve().name
+    config = config_of(source) or read_config(folder)
+    is_name = source in shipped() or source.startswith(SCHEME)
+    name = source if is_name else folder.resolve().name
     data = Path(str(config.get("data", {}).get("name", ""))).name
     return Offer(name, source, config["model"]["name"], Task.parse(config["task"]), data)

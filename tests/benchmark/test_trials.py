@@ -245,15 +245,13 @@ def test_nothing_to_do_is_refused(tmp_path):
         planned([], [tmp_path])
 
 
-def test_what_another_machine_began_is_not_finished_here(trial, tmp_path, monkeypatch):
-    assert carry_out(trial, tmp_path)
-    here = {key: trial.known[key] for key in ("device", "processor", "threads")}
-    monkeypatch.setattr("framecast.benchmark.trials.hardware", lambda: here | {"threads": 96})
-    for other in planned([tmp_path / "tiny.toml"], out=trial.out)[:-1]:
-        assert carry_out(other, tmp_path)  # a baseline is not trained
-    there = planned([tmp_path / "tiny.toml"], out=trial.out)[-1]
-    with pytest.raises(InputError, match="was begun with threads 1, not 96: finish it there"):
-        carry_out(there, tmp_path)
+def test_what_another_machine_began_is_not_finished_here(done, tmp_path, monkeypatch):
+    here = {"device": "cpu", "processor": "Abacus", "threads": 1}
+    monkeypatch.setattr("framecast.benchmark.trials.hardware", lambda: here)
+    baseline, *_, trained = planned([done / "tiny.toml"], out=done / "bench")
+    assert carry_out(baseline, tmp_path)["processor"] == "Abacus"  # it is not trained
+    with pytest.raises(InputError, match="not Abacus: finish it there, or give another --out"):
+        carry_out(trained, tmp_path)
 
 
 @pytest.mark.parametrize(

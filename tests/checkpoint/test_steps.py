@@ -17,7 +17,7 @@ import torch
 
 import framecast
 from framecast import files
-from framecast.checkpoint import model_files, steps
+from framecast.checkpoint import config_of, model_files, steps
 from framecast.checkpoint.lock import locked
 from framecast.errors import InputError
 from framecast.models import build_model
@@ -323,3 +323,11 @@ def test_strays_are_removed_and_nothing_else(tmp_path):
     assert mine.exists()
     assert files.strays(run) == []
     assert len(steps.committed(run)) == 1
+
+
+def test_what_was_not_validated_yet_tells_its_settings(tmp_path):
+    settings = {"data": {"name": "folder", "fit": "squeeze"}}
+    files = [*model_files.files_of(build_model("persistence"), settings)]
+    steps.commit(tmp_path / "run", 3, files)
+    assert config_of(tmp_path / "run")["data"] == settings["data"]
+    assert config_of("persistence") == {}

@@ -136,6 +136,7 @@ def test_each_command_has_an_example(run: Run) -> None:
     [
         ("forecast persistence missing.mp4", "missing.mp4"),
         ("forecast persistence text.mp4", "text.mp4"),
+        ("check nowhere", "nowhere is neither a run folder nor a model"),
         ("forecast nowhere short.npy", "nowhere is neither a run folder nor a model"),
         ("forecast persistance short.npy", "persistance is neither a run folder nor a model"),
         ("forecast persistence short.npy --horizon 0", "0"),

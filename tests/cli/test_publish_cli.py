@@ -49,6 +49,7 @@ def test_packed_weights_go_wherever_a_run_goes(place, monkeypatch, capfd):
         ("forecast", name, "clip.npy", "-o", "f.gif", "--horizon", 3),
         ("evaluate", name, "clip.npy", "--json", "s.json", "--split", "all"),
         ("check", name),
+        ("explain", name, "clip.npy", "-o", "e.png", "--horizon", 3),
         ("pack", name, "again", "--licence", "cc0-1.0", "--scores", "s.json"),
     ):  # fmt: skip
         code, said, err = typed(monkeypatch, capfd, *words)
@@ -66,6 +67,16 @@ def test_packed_weights_go_wherever_a_run_goes(place, monkeypatch, capfd):
         ),
         (("push", "run", "me/x", "--limits", "few"), "--limits does nothing without --licence"),
         (("push", "run", "x", "--licence", "x"), "x is no name on the hub"),
+        (
+            ("benchmark", "--weights", "run"),
+            "run does not say what it was trained on: give a folder that framecast train wrote",
+        ),
+        (("benchmark", "--weights", "hf://run"), "hf://run is no address of weights"),
+        (
+            ("benchmark", "--weights", "run", "--epochs", "3"),
+            "train.epochs does nothing without a recipe",
+        ),
+        (("explain", "run", "clip.npy", "--variable", "rain"), "clip.npy"),
         (("export", "run", "out.tflite"), "out.tflite is of no known kind"),
         (("export", "conv_lstm", "out.onnx"), "conv_lstm has to be trained first"),
         (("forecast", "hf://x", "clip.npy"), "hf://x is no address of weights"),

@@ -11,6 +11,7 @@ from framecast.errors import InputError
 from framecast.models import build_model
 from framecast.models.forecaster import Task
 from framecast.publish import Said, pack, push
+from framecast.web.catalog import Catalog
 from tests.checkpoint import hostile_models
 from tests.publish.hub_stand_in import TOKEN, Hub, serving
 
@@ -82,6 +83,8 @@ def test_a_revision_is_another_model(far, tmp_path):
     far.commit("me/tiny", files_of(save(tiny(1), tmp_path / "b")))
     assert same(load(f"hf://me/tiny@{first}"), tiny(0))
     assert same(load("hf://me/tiny"), tiny(1))
+    # On the page it has the name that was typed, and not that of a folder in the cache.
+    assert Catalog(("hf://me/tiny",), None).offer("hf://me/tiny").task == tiny().task
 
 
 def test_without_a_connection_the_cache_is_taken(far, monkeypatch, tmp_path):
@@ -111,6 +114,7 @@ def test_nobody_answers(far, monkeypatch):
         ("hf://me/empty", "has no config.json"),
         ("hf://me", "is no address"),
         ("hf://me/tiny@", "is no address"),
+        ("hf://me/tiny@refs/../../x", "is no address"),
         ("hf://../etc/passwd", "is no address"),
         ("hf://../passwd", "is no address"),
         ("hf://me/ti ny", "is no address"),

@@ -10,7 +10,6 @@ from framecast.clip import Clip
 from framecast.video.read import read
 from framecast.video.write import write
 from tests.web.running import Pretender, running, until
-from tests.web.test_runs import run  # noqa: F401 - a fixture
 
 CHROMIUM = Path("/usr/bin/chromium")
 STATIC = Path(__file__).parents[2] / "framecast" / "web" / "static"
@@ -166,7 +165,7 @@ def test_the_chart_leads_to_a_frame(page):
     assert page.locator("#numbers tr").count() == 11
 
 
-def test_training_is_shown(page, run):  # noqa: F811
+def test_training_is_shown(page, run):
     page.click("[data-view=training]")
     page.click("#runs button:has-text('my run')")
     page.wait_for_selector("#samples:not([hidden])")

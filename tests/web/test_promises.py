@@ -80,15 +80,15 @@ def broken_by_bursts(rounds=3):
     return wrong
 
 
-def simulated(cost, seconds=600):
-    """Four times the capacity, on a clock of its own: shares of good, late and refused answers."""
+def simulated(cost, forecasts=300):
+    """Four times the capacity, on a clock of its own: good, late, refused as shares of it."""
     now, ends, seen = [0.0], 0.0, Counter()
     inside = deque()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(desk, "time", SimpleNamespace(monotonic=lambda: now[0]))
         limits = Limits()
         counter = Desk(limits, Books())
-        for number in range(round(TIMES * seconds / cost)):
+        for number in range(TIMES * forecasts):
             comes = number * cost / TIMES
             while inside and inside[0][0] <= comes:
                 now[0], came, place = inside.popleft()
@@ -102,7 +102,7 @@ def simulated(cost, seconds=600):
             else:
                 ends = max(ends, comes) + cost
                 inside.append((ends, comes, place))
-    return {name: count * cost / seconds for name, count in seen.items()}
+    return {name: count / forecasts for name, count in seen.items()}
 
 
 def broken_by_time():
@@ -142,7 +142,7 @@ def test_a_real_server_under_overload(promise):
     promise("D1", trials=len(seen.seconds[200]), failures=sum(broken), control=control)
 
 
-def hostile(half_open, body, patience, http=None):
+def hostile(half_open, body, patience, http=None, seconds=30):
     """Half-open connections and a large body: those left, the status of the body, of a forecast."""
     limits = Limits(patience=patience, upload=2**20)
     with running(limits=limits, http=http, kitchen=Pretender()) as client:
@@ -152,7 +152,7 @@ def hostile(half_open, body, patience, http=None):
             writers = await serve.half_open(port, half_open)
             status = await serve.pour(port, body)
             good, _ = await serve.ask(port, serve.request(npy(10)))
-            left = await serve.dribble(writers, patience + 1.5)
+            left = await serve.dribble(writers, seconds)
             for writer in writers:
                 writer.close()
             return left, status, good
@@ -163,7 +163,7 @@ def hostile(half_open, body, patience, http=None):
 def test_large_and_slow_requests_are_cut_off(promise, monkeypatch):
     left, status, good = hostile(60, 20_000_000, 1)
     failures = left + (status != 413) + (good != 200)
-    patient, _, _ = hostile(30, 2**20, 1, http=H11Protocol)
+    patient, _, _ = hostile(30, 2**20, 1, http=H11Protocol, seconds=3)
     monkeypatch.setattr(Visit, "receive", lambda self: self._receive())
     _, uncounted, _ = hostile(0, 20_000_000, 0.1)
     caught = int(patient >= 20) + int(uncounted != 413)
@@ -186,7 +186,7 @@ def test_a_real_server_with_hostile_clients(promise):
     with serve.started() as (port, pid, _):
         left, status, good, grown = asyncio.run(attack(port, pid))
     failures = left + (status != 413) + (good != 200) + (grown > 50)
-    patient, _, _ = hostile(30, 2**20, 1, http=H11Protocol)
+    patient, _, _ = hostile(30, 2**20, 1, http=H11Protocol, seconds=3)
     control = ("uvicorn's own connections", int(patient >= 20), 1)
     promise("D2", trials=serve.HALF_OPEN + 1, failures=failures, control=control)
 

@@ -68,10 +68,11 @@ class Catalog:
     def __init__(self, sources: tuple[str, ...], runs: Path | None) -> None:
         self.runs = runs
         self._given = [_offer(source) for source in sources]
-        self._always = [
-            *map(_offer, shipped()),
-            *(_offer(name) for name in BASELINES if _needs_nothing(name)),
-        ]
+        ours = [*map(_offer, shipped())]
+        # The default, where nothing is given, has to suit the clips that are built in.
+        digits = [offer for offer in ours if offer.data in ("moving_digits", "moving_mnist")]
+        baselines = [_offer(name) for name in BASELINES if _needs_nothing(name)]
+        self._always = [*digits, *baselines, *(offer for offer in ours if offer not in digits)]
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[str, float], Forecaster] = OrderedDict()
 

@@ -33,7 +33,7 @@ def client(runs, scratch):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", str(scratch))
         patch.setattr("tempfile.tempdir", str(scratch))
-        with running(runs=runs, limits=Limits(upload=200_000)) as made:
+        with running(("persistence",), runs=runs, limits=Limits(upload=200_000)) as made:
             patch.undo()
             yield made
 

@@ -11,6 +11,7 @@ from framecast.clip import Clip
 from framecast.forecast import forecast
 from framecast.models import build_model
 from framecast.models.forecaster import Task
+from framecast.web.catalog import Catalog
 from framecast.web.forecasting import cut, forecast_together
 from framecast.web.line import Line
 
@@ -88,3 +89,9 @@ def test_who_is_late_costs_nothing_and_a_bad_job_harms_no_other(held_up):
     with pytest.raises(ValueError, match="bad"):
         bad.result(10)
     assert all(1 not in work for _, work in seen)
+
+
+def test_the_default_suits_the_clips_that_are_built_in():
+    first = Catalog((), None).offer(None)
+    assert first.task.channels == 1
+    assert first.name == "persistence" or first.data in ("moving_digits", "moving_mnist")

@@ -31,7 +31,7 @@ class SwinLSTMConfig(RecurrentConfig):
     """Settings of `SwinLSTM`."""
 
     patch: Literal[2, 4, 8] = Field(4, description="side of the square of pixels in one token")
-    width: int = Field(32, ge=1, le=1024, description="features of a token; twice that each merge")
+    width: int = Field(32, ge=2, le=1024, description="features of a token; twice that each merge")
     depths: tuple[Depth, ...] = Field(
         (2, 2),
         min_length=1,

@@ -6,6 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from framecast.cli import app
@@ -18,7 +19,7 @@ CITATION = Path(__file__).parents[2] / "CITATION.cff"
 
 def typed(*words: str) -> str:
     """What a command prints."""
-    result = CliRunner().invoke(app, words, catch_exceptions=False, env={"COLUMNS": "100"})
+    result = CliRunner().invoke(app, words, catch_exceptions=False)
     assert result.exit_code == 0
     return result.stdout
 
@@ -37,6 +38,7 @@ def test_every_model_is_listed_with_its_size() -> None:
 def test_the_table_has_speeds_unless_they_are_not_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     few = {name: MODELS[name] for name in ("persistence", "conv_lstm")}
     monkeypatch.setattr("framecast.models.MODELS", few)
+    monkeypatch.setattr("framecast.cli.models.console", Console(width=100))
     shown, plain = typed("models"), typed("models", "--no-speed")
     assert "Shi et al., NeurIPS 2015" in shown
     assert "/s here" in shown

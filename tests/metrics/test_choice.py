@@ -90,6 +90,7 @@ def test_a_run_is_scored_at_thresholds_in_the_unit_of_the_data(tmp_path):
         "",
         "persistence",
         "mean_frame",
+        "advection",
         "persistence (model)",
     ]
     assert "CSI ↑\n≥ 5 mm/h" in scores.rows()[0]

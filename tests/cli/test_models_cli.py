@@ -6,10 +6,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 from typer.testing import CliRunner
 
 from framecast.cli import app
+from framecast.cli.options import console
 from framecast.errors import InputError
 from framecast.models import MODELS, build_model
 from framecast.models.size import size_of
@@ -38,7 +38,7 @@ def test_every_model_is_listed_with_its_size() -> None:
 def test_the_table_has_speeds_unless_they_are_not_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     few = {name: MODELS[name] for name in ("persistence", "conv_lstm")}
     monkeypatch.setattr("framecast.models.MODELS", few)
-    monkeypatch.setattr("framecast.cli.models.console", Console(width=100))
+    monkeypatch.setattr(console, "width", 100)
     shown, plain = typed("models"), typed("models", "--no-speed")
     assert "Shi et al., NeurIPS 2015" in shown
     assert "/s here" in shown

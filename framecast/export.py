@@ -182,6 +182,8 @@ def _step(model: Forecaster, past: int, horizon: int, size: tuple[int, int]) -> 
     """The graph of one step, or why there is none."""
     if not isinstance(model, Recurrent):
         return "no graph of a step: the model forecasts all frames at once"
+    if type(model).run_on is not Recurrent.run_on:
+        return "no graph of a step: the model reads none of the frames that it forecasts"
     frame_BCHW = drawn_frames(2, 1, model.task.channels, size)[:, 0]
     first_BCHW, state = model.step(frame_BCHW, None)
     if not all(isinstance(leaf, Tensor) for leaf in _tensors(state)):

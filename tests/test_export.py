@@ -141,6 +141,18 @@ class Windowed(Direct):
         return past_BMCHW[:, -1:].repeat(1, self.task.future, 1, 1, 1) * 0.5
 
 
+class Onward(Recurrent):
+    """Goes on without reading what it forecast, so its steps forecast otherwise."""
+
+    def step(self, frame_BCHW, state):
+        return frame_BCHW * 0.5, frame_BCHW
+
+    def run_on(self, frame_BCHW, state):
+        while True:
+            yield frame_BCHW
+            frame_BCHW = frame_BCHW * 0.9
+
+
 def fresh(kind, monkeypatch):
     monkeypatch.setitem(MODELS, kind.__name__, kind)
     return kind(kind.Config(), TASK)
@@ -157,7 +169,10 @@ def test_what_comes_out_wrong_does_not_stay(kind, words, suffix, tmp_path, monke
     assert [*tmp_path.iterdir()] == []
 
 
-@pytest.mark.parametrize(("kind", "why"), [(Counting, "more than tensors"), (Windowed, "at once")])
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [(Counting, "more than tensors"), (Windowed, "at once"), (Onward, "reads none of the frames")],
+)
 def test_a_step_that_is_not_there_has_a_reason(kind, why, tmp_path, monkeypatch):
     files, missing = export(fresh(kind, monkeypatch), tmp_path / "m.pt2", horizon=2)
     assert [file.path.name for file in files] == ["m.pt2"]

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from framecast.layers import gathered
+from framecast.layers.compiled import allowed
 from framecast.layers.convolution import Shape, Way, computes_in, fastest_way
 
 Norm: TypeAlias = Literal["none", "group"]
@@ -88,6 +89,8 @@ class ReadingLayer(nn.Module):
         """
         dtype = computes_in(x_XCHW)
         if x_XCHW.device.type != "cpu" or dtype not in (torch.float32, torch.bfloat16):
+            return None
+        if not allowed():  # exported, the batch is a symbol, which cannot be measured
             return None
         sequences, (_, _, height, width) = len(x_XCHW) // frames, x_XCHW.shape
         training = torch.is_grad_enabled()

@@ -56,7 +56,7 @@ class Cell(nn.Module):
         reads: tuple[Tensor | float, ...] = (0.0,)
         if self.read is not None and below_BTG is not None:
             reads = self.read(below_BTG).unbind(1)
-            zeros_BD = below_BTG.new_zeros(len(below_BTG), self.peep_3D.shape[1])
+            zeros_BD = below_BTG.new_zeros(below_BTG.shape[0], self.peep_3D.shape[1])
             state = state or (zeros_BD, zeros_BD)
         assert state is not None, "without an input there is a state"
         states = []
@@ -131,7 +131,7 @@ class LSTM(Recurrent):
             below_X1D, memory_X1D = cell(below_X1D, before)
             after.append((below_X1D[:, 0], memory_X1D[:, 0]))
         frame_XP: Tensor = torch.sigmoid(self.head(after[-1][0]))
-        frame_XCHW = frame_XP.reshape(len(frame_XP), -1, self.task.height, self.task.width)
+        frame_XCHW = frame_XP.reshape(frame_XP.shape[0], -1, self.task.height, self.task.width)
         return _stretch(frame_XCHW, size), after
 
 

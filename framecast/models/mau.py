@@ -138,13 +138,15 @@ class MAUCell(nn.Module):
             spaces_XDHW for the unit above, and the state after the last frame.
         """
         if state is None:
-            batch, *shape = len(spaces_XDHW) // frames, *spaces_XDHW.shape[1:]
+            batch, *shape = spaces_XDHW.shape[0] // frames, *spaces_XDHW.shape[1:]
             zero_BKDHW = spaces_XDHW.new_zeros(batch, self.tau, *shape)
             state = zero_BKDHW, zero_BKDHW
         seen_BKDHW, moved_BKDHW = state
         given = (spaces_XDHW, _apply(self.query, spaces_XDHW), _apply(self.space, spaces_XDHW))
+        # Not chunk, nor len: exported, the batch is a symbol, which those make a number of.
+        steps = (x.view(frames, -1, *x.shape[1:]).unbind() for x in given)
         outputs = []
-        for space_BDHW, query_BDHW, three in zip(*(x.chunk(frames) for x in given), strict=True):
+        for space_BDHW, query_BDHW, three in zip(*steps, strict=True):
             trend_BDHW = attend(query_BDHW, seen_BKDHW, moved_BKDHW)
             last_BDHW = moved_BKDHW[:, -1]
             keep_BDHW = torch.sigmoid(_apply(self.gate, last_BDHW))

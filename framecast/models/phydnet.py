@@ -87,7 +87,8 @@ class PhyDNet(Recurrent):
         maps_XDHW = self.encoder(frames_BTCHW.transpose(0, 1).flatten(0, 1))
         physical_BDHW, states = state or (None, [None] * len(self.residual))
         physical = []
-        for input_BDHW in self.to_physical(maps_XDHW).chunk(frames):
+        # Not chunk: exported, the batch is a symbol, which that makes a number of.
+        for input_BDHW in self.to_physical(maps_XDHW).unflatten(0, (frames, -1)).unbind():
             physical_BDHW = self.physical(input_BDHW, physical_BDHW)
             physical.append(physical_BDHW)
         below_XDHW = self.to_residual(maps_XDHW)

@@ -79,9 +79,11 @@ class Zigzag(Recurrent):
         if state is None:
             state = self.start(patches_TBPHW[0])
         lowest: ReadingLayer = self.layers[0]  # type: ignore[assignment]
-        sums_XSHW = lowest.read(patches_TBPHW.flatten(0, 1), len(patches_TBPHW))
+        frames = patches_TBPHW.shape[0]
+        sums_XSHW = lowest.read(patches_TBPHW.flatten(0, 1), frames)
         tops = []
-        for sums_BSHW in sums_XSHW.chunk(len(patches_TBPHW)):
+        # Not chunk: exported, the batch is a symbol, which that makes a number of.
+        for sums_BSHW in sums_XSHW.view(frames, -1, *sums_XSHW.shape[1:]).unbind():
             top_BDHW, state = self.through(sums_BSHW, state)
             tops.append(top_BDHW)
         next_XPHW = gathered.conv2d(torch.cat(tops), self.head)

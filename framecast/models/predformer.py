@@ -139,7 +139,7 @@ class PredFormer(Direct):
 
     def mix(self, tokens_BTSD: Tensor) -> Tensor:
         """Let tokens attend over time or space, block after block."""
-        batch = len(tokens_BTSD)
+        batch = tokens_BTSD.shape[0]  # not len: exported, the batch is a symbol
         for over, block in zip(self.order, self.blocks, strict=True):
             if over == "s":
                 tokens_BTSD = block(tokens_BTSD.flatten(0, 1)).unflatten(0, (batch, -1))

@@ -28,7 +28,9 @@ class PredRNN(Zigzag):
         2017,
         url="https://papers.nips.cc/paper/6689",
     )
-    about: ClassVar[str] = "a second memory through all layers; ahead of conv_lstm after 200 epochs"
+    about: ClassVar[str] = (
+        "a second memory through all layers; ahead of ConvLSTM in tables of 200 epochs"
+    )
 
     def __init__(self, config: OneWidthConfig, task: Task) -> None:
         super().__init__(config, task)

@@ -59,7 +59,9 @@ class PhyDNet(Recurrent):
         2020,
         arxiv="2003.01460",
     )
-    about: ClassVar[str] = "fewest parameters of the published recurrent ones; motion that obeys an equation"
+    about: ClassVar[str] = (
+        "fewest parameters of the published recurrent ones; motion that obeys an equation"
+    )
 
     def __init__(self, config: PhyDNetConfig, task: Task) -> None:
         super().__init__(config, task)

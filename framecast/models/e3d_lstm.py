@@ -34,9 +34,7 @@ SLICES = 2  # frames that a layer sees at once
 class E3DLSTMConfig(RecurrentConfig):
     """Settings of `E3DLSTM`."""
 
-    loss: Literal["mse", "mae", "mse_mae", "bce"] = Field(
-        "mse_mae", description="what training minimises"
-    )
+    loss: Literal["mse", "mae", "mse_mae"] = Field("mse_mae", description="what training minimises")
     hidden: int = Field(16, ge=1, le=1024, description="channels of a layer")
     layers: int = Field(2, ge=1, le=64, description="how many")
     kernel: Literal[1, 3, 5, 7] = Field(3, description="side of the convolutions")

@@ -10,7 +10,6 @@ Shapes: B batch, C channels, H height, W width, in frames or in tokens, D featur
 V windows, L tokens of a window, K heads.
 """
 
-from functools import lru_cache
 from typing import Annotated, ClassVar, Literal, Self
 
 import torch
@@ -95,11 +94,12 @@ class WindowAttention(nn.Module):
         back_BHWD = grid.reshape(whole_BHWD.shape).roll((down, right), dims=(1, 2))
         return back_BHWD[:, :height, :width]
 
-    def _meet(self, windows_BVLD: Tensor, together_VLL: Tensor) -> Tensor:
+    def _meet(self, windows_BVLD: Tensor, together_VLL: Tensor | None) -> Tensor:
         parts_BVLD = self.query_key_value(windows_BVLD).chunk(3, dim=3)
         query, key, value = (x.unflatten(3, (self.heads, -1)).transpose(2, 3) for x in parts_BVLD)
         scores_BVKLL = query @ key.mT * query.shape[-1] ** -0.5 + self.bias[:, self.relative_LL]
-        scores_BVKLL = scores_BVKLL.masked_fill(~together_VLL[:, None], -torch.inf)
+        if together_VLL is not None:
+            scores_BVKLL = scores_BVKLL.masked_fill(~together_VLL[:, None], -torch.inf)
         taken_BVKLE = scores_BVKLL.softmax(dim=4) @ value
         out_BVLD: Tensor = self.out(taken_BVKLE.transpose(2, 3).flatten(3))
         return out_BVLD
@@ -112,11 +112,16 @@ def _windows(tokens_BHWD: Tensor, window: int) -> Tensor:
     return grid.transpose(2, 3).reshape(batch, -1, window**2, features)
 
 
-@lru_cache(maxsize=64)
 def _together(
     height: int, width: int, window: int, shifts: tuple[int, int], device: torch.device
-) -> Tensor:
-    """Which tokens of a window may meet, as VLL: not across the border, nor what was padded."""
+) -> Tensor | None:
+    """Which tokens of a window may meet, as VLL: not across the border, nor what was padded.
+
+    None: all may. It is made anew each time: kept, it would be a tensor of the tracer that asked
+    first, or one that goes while a CUDA graph still reads it.
+    """
+    if not any(shifts) and height % window == width % window == 0:
+        return None
     regions = []
     for size, shift in zip((height, width), shifts, strict=True):
         whole = size + -size % window

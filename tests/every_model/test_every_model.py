@@ -13,7 +13,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from framecast.check import check
+from framecast.errors import InputError
 from framecast.forecast import rollout, stream
+from framecast.losses import LOSSES
 from framecast.models import MODELS, build_model
 from framecast.models.forecaster import Recurrent, Task
 
@@ -214,6 +216,18 @@ def test_a_loss_is_a_finite_number(name):
     loss = build(name).train().loss(PAST, FUTURE, progress=1.0)
     assert loss.shape == ()
     assert torch.isfinite(loss)
+
+
+@every_learner
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss_is_a_number_or_is_refused(name, loss):
+    """Cross-entropy takes forecasts in [0, 1] alone, which a fresh model need not give."""
+    try:
+        model = build_model(name, TINY[name] | {"loss": loss}, TASK)
+    except InputError as refused:
+        assert "loss" in str(refused)  # noqa: PT017
+    else:
+        assert torch.isfinite(model.train().loss(PAST, FUTURE, progress=0.5))
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch._subclasses import FakeTensorMode
 
 from framecast.errors import InputError
 from framecast.models import build_model, swin_lstm
@@ -97,6 +98,16 @@ def test_what_was_padded_is_seen_by_nothing(monkeypatch):
     masks = swin_lstm._together
     monkeypatch.setattr(swin_lstm, "_together", lambda *size: torch.ones_like(masks(*size)))
     assert not torch.allclose(attention(tokens), wanted)
+
+
+@torch.no_grad()
+def test_a_tracer_leaves_nothing_behind():
+    """A mask that was kept would make an export's stand-in for a tensor part of every forecast."""
+    attention = WindowAttention(FEATURES, HEADS, WINDOW, shift=1)
+    tokens = torch.randn(1, HEIGHT, WIDTH, FEATURES)
+    with FakeTensorMode(allow_non_fake_inputs=True) as tracer:
+        assert type(attention(tracer.from_tensor(tokens))) is not torch.Tensor
+    assert type(attention(tokens)) is torch.Tensor
 
 
 def test_a_grid_within_one_window_is_not_parted():

@@ -3,6 +3,7 @@
 `python -m tests.models.test_published` prints the table. The recipes are those of users.
 """
 
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -29,6 +30,12 @@ PUBLISHED = {
         56.8,
         "3.36 M of the published weights are never used, and ours has none of them",
         (11.68, 56.8),
+    ),
+    "conv_lstm_l": Published(
+        33.8,
+        127.0,
+        "7.67 M of the published weights are never used, and ours has none of them",
+        (26.13, 127.1),
     ),
     "predrnn": Published(23.8, 116.0),
     "predrnn_pp": Published(
@@ -94,6 +101,12 @@ def measure(recipe):
         model = build_model(settings.pop("name"), settings, task)
     size = size_of(model)
     return size.parameters / 1e6, size.macs / 1e9
+
+
+def test_every_published_recipe_has_a_row():
+    assert {
+        path.stem for path in (Path(__file__).parents[2] / "recipes" / "published").glob("*.toml")
+    } == PUBLISHED.keys()
 
 
 @every_recipe

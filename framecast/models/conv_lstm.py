@@ -5,11 +5,10 @@ Differs: one stack reads and forecasts (a forecast frame is fed back as the next
 an encoder and a forecaster; no peepholes; the forget gate starts open. As in the paper, frames are
 cut into patches, and a 1×1 convolution reads the hidden maps of all layers. Higher layers may see
 coarser maps (`scales`), so that what is far away has a say: a digit turns back at the border as a
-whole. With `motion` that
-convolution also says how each patch of the last frame moves on (Finn, Goodfellow and Levine,
-NeurIPS 2016, arXiv:1605.07157: dynamic neural advection, here with one kernel per patch), and what
-it draws is added: shapes need not be learnt before their motion. Where most stands still, as
-before a fixed camera, a fresh model repeats the last frame (`calibrate`).
+whole. With `motion` that convolution also says how each patch of the last frame moves on (Finn,
+Goodfellow and Levine, NeurIPS 2016, arXiv:1605.07157: dynamic neural advection, here with one
+kernel per patch), and what it draws is added: shapes need not be learnt before their motion. Where
+most stands still, as before a fixed camera, a fresh model repeats the last frame (`calibrate`).
 Shapes: B batch, T frames, C channels, P = C × patch² pixels of a patch, D hidden channels,
 H height, W width, X = T × B, K displacements.
 """
@@ -30,9 +29,7 @@ from framecast.missing import filled
 from framecast.models.forecaster import Recurrent, RecurrentConfig, State, Task
 from framecast.models.paper import Paper
 
-MOTION_STEP = (
-    2  # pixels between displacements: those between are weighted means of their neighbours
-)
+MOTION_STEP = 2  # pixels between displacements; those between are means of their neighbours
 SURE = 5.0  # logit of staying in a model that starts from the last frame; LOG.md has the experiment
 
 
@@ -80,12 +77,12 @@ class ConvLSTMConfig(RecurrentConfig):
         return self
 
     @property
-    def kernels(self) -> tuple[int, ...]:
+    def kernel_of_each(self) -> tuple[int, ...]:
         """One kernel size per layer."""
         return self.kernel if len(self.kernel) > 1 else self.kernel * len(self.hidden)
 
     @property
-    def scale(self) -> tuple[int, ...]:
+    def scale_of_each(self) -> tuple[int, ...]:
         """One scale per layer."""
         return self.scales if len(self.scales) > 1 else self.scales * len(self.hidden)
 
@@ -123,13 +120,17 @@ class ConvLSTM(Recurrent):
 
     def __init__(self, config: ConvLSTMConfig, task: Task) -> None:
         super().__init__(config, task)
-        self.multiple = config.patch * config.scale[-1]
+        self.multiple = config.patch * config.scale_of_each[-1]
         self.pixels = task.channels * config.patch**2
-        coarser = [above // below for below, above in pairwise((1, *config.scale))]
+        coarser = [above // below for below, above in pairwise((1, *config.scale_of_each))]
         self.layers = nn.ModuleList(
             ConvLSTMLayer(inputs * step**2, hidden, kernel, Gates(norm=config.norm))
             for inputs, step, hidden, kernel in zip(
-                (self.pixels, *config.hidden), coarser, config.hidden, config.kernels, strict=False
+                (self.pixels, *config.hidden),
+                coarser,
+                config.hidden,
+                config.kernel_of_each,
+                strict=False,
             )
         )
         self.coarser = coarser
@@ -139,7 +140,9 @@ class ConvLSTM(Recurrent):
         # What a coarser layer has to say of the positions below it lies in channels of its own.
         self.heads = nn.ModuleList(
             nn.Conv2d(hidden, (config.mix or drawn) * scale**2, 1, bias=number == 0)
-            for number, (hidden, scale) in enumerate(zip(config.hidden, config.scale, strict=True))
+            for number, (hidden, scale) in enumerate(
+                zip(config.hidden, config.scale_of_each, strict=True)
+            )
         )
         self.mixed = nn.Conv2d(config.mix, drawn, 1) if config.mix else None
 
@@ -167,7 +170,7 @@ class ConvLSTM(Recurrent):
             # Time first, as it lies in memory: else what follows copies all of it.
             hidden_XDHW = below_BTDHW.transpose(0, 1).flatten(0, 1)
             said = self.heads[number](hidden_XDHW)
-            maps.append(F.pixel_shuffle(said, self.config.scale[number]))
+            maps.append(F.pixel_shuffle(said, self.config.scale_of_each[number]))
             states.append(after)
         frames_TBCHW = frames_BTCHW.transpose(0, 1)
         maps_XQHW = torch.stack(maps).sum(dim=0)

@@ -3,9 +3,10 @@
 Paper: Srivastava et al., ICML 2015, arXiv:1502.04681, as in the table of Shi et al., NeurIPS 2015,
 arXiv:1506.04214, whose ConvLSTM was made to beat it: peepholes; the encoder's states start the
 forecaster, which reads no frame, not even its own (the unconditioned one of the paper).
-Differs: nothing. Where every unit sees every pixel, weights belong to one frame size: frames of
-another are stretched to the size that the model was built for, and forecasts back, so details are
-lost where that is smaller. Each frame read is answered with a forecast of the next, so it streams.
+Differs: the loss is the squared error unless `loss=bce` names the papers' cross-entropy. Weights
+belong to one frame size, as every unit sees every pixel: frames of another are stretched to the
+size that the model was built for, and forecasts back, and details are lost where that is smaller.
+Each frame read is answered with a forecast of the next, so it streams.
 Shapes: B batch, T frames, X = B × T, C channels, H height, W width, P = C × H × W, D units.
 """
 

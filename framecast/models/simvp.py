@@ -64,9 +64,8 @@ class Inception(nn.Module):
 
     def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
         super().__init__()
-        groups = math.gcd(
-            GROUPS, hidden // 2, outputs // 2
-        )  # a norm of one map would undo its bias
+        # Halves: a norm of a single map would undo its bias.
+        groups = math.gcd(GROUPS, hidden // 2, outputs // 2)
         self.squeeze = nn.Conv2d(inputs, hidden // 2, 1)
         self.branches = nn.ModuleList(
             nn.Sequential(

@@ -8,6 +8,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from framecast.errors import InputError
+
 Kind = TypeVar("Kind", bound=Hashable)
 Work = TypeVar("Work")
 Result = TypeVar("Result")
@@ -50,16 +52,25 @@ class Line(Generic[Kind, Work, Result]):
 
     def _serve(self) -> None:
         while True:
-            jobs = self._next()
-            try:
-                work = [job.work for job in jobs]
-                results = self.run(jobs[0].kind, work, max(job.until for job in jobs))
-            except Exception as error:
-                for job in jobs:
-                    job.done.set_exception(error)
+            self._do(self._next())
+
+    def _do(self, jobs: list[_Job[Any, Any, Any]]) -> None:
+        """Do jobs together; one that cannot be done fails alone."""
+        try:
+            work = [job.work for job in jobs]
+            results = self.run(jobs[0].kind, work, max(job.until for job in jobs))
+        except InputError as error:
+            if len(jobs) == 1:
+                jobs[0].done.set_exception(error)
             else:
-                for job, result in zip(jobs, results, strict=True):
-                    job.done.set_result(result)
+                for job in jobs:
+                    self._do([job])
+        except Exception as error:
+            for job in jobs:
+                job.done.set_exception(error)
+        else:
+            for job, result in zip(jobs, results, strict=True):
+                job.done.set_result(result)
 
     def _next(self) -> list[_Job[Any, Any, Any]]:
         """Wait for jobs of one kind, and take those that are still wanted."""

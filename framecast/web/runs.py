@@ -65,7 +65,10 @@ def _summary(run: Path) -> dict[str, Any]:
         config = {}
     rows = _rows(run)
     scores = [row["validation_mse"] for row in rows if row["validation_mse"] is not None]
-    age = time.time() - (run / "log.csv").stat().st_mtime
+    try:
+        age = time.time() - (run / "log.csv").stat().st_mtime
+    except OSError:  # removed a moment ago
+        age = FRESH
     data = str(config.get("data", {}).get("name", ""))
     return {
         "name": run.name,
@@ -80,10 +83,13 @@ def _summary(run: Path) -> dict[str, Any]:
 
 
 def _rows(run: Path) -> list[dict[str, Any]]:
-    """The log; cells that hold no number are None."""
-    with (run / "log.csv").open(encoding="utf-8", errors="replace") as file:
-        lines = file.read(LARGEST).splitlines()
-    return [{name: _number(row.get(name)) for name in NUMBERS} for row in csv.DictReader(lines)]
+    """The log; cells that hold no number are None, and a log that cannot be read has no rows."""
+    try:
+        with (run / "log.csv").open(encoding="utf-8", errors="replace") as file:
+            rows = [*csv.DictReader(file.read(LARGEST).splitlines())]
+    except (OSError, csv.Error):
+        return []
+    return [{name: _number(row.get(name)) for name in NUMBERS} for row in rows]
 
 
 def _number(cell: str | None) -> float | None:

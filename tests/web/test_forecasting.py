@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from framecast.clip import Clip
+from framecast.errors import InputError
 from framecast.forecast import forecast
 from framecast.models import build_model
 from framecast.models.forecaster import Task
@@ -60,6 +61,8 @@ def held_up():
         go.wait(10)
         if kind == "bad":
             raise ValueError("bad")
+        if 13 in work:
+            raise InputError("13", "cannot be forecast", "give another")
         return [10 * one for one in work]
 
     return Line(run, batch=3), go, seen
@@ -89,6 +92,19 @@ def test_who_is_late_costs_nothing_and_a_bad_job_harms_no_other(held_up):
     with pytest.raises(ValueError, match="bad"):
         bad.result(10)
     assert all(1 not in work for _, work in seen)
+
+
+def test_one_that_cannot_be_done_fails_alone(held_up):
+    line, go, seen = held_up
+    first = line.put("a", 0, FAR)
+    while not seen:
+        time.sleep(0.01)
+    waiting = [line.put("a", work, FAR) for work in (12, 13, 14)]
+    go.set()
+    assert first.result(10) == 0
+    assert [waiting[0].result(10), waiting[2].result(10)] == [120, 140]
+    with pytest.raises(InputError, match="13 cannot be forecast"):
+        waiting[1].result(10)
 
 
 def test_the_default_suits_the_clips_that_are_built_in():

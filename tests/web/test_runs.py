@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from framecast.web.runs import POINTS
+from framecast.web.runs import POINTS, _rows, overview
 from tests.web.running import npy, post
 
 
@@ -43,3 +43,15 @@ def test_the_model_of_a_run_is_offered_and_forecasts(client, run):
     told = post(client, npy(), model="my run", horizon=3, compare=True).json()
     assert (told["model"], told["past"]) == ("my run", 4)
     assert len(told["scores"]["ssim"]["per_lead"]) == 3
+
+
+@pytest.mark.parametrize("log", [b"step,loss\n" + b"9" * 200_000, b"\xff\x00", b""])
+def test_a_damaged_log_has_no_rows(log, tmp_path):
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "log.csv").write_bytes(log)
+    (told,) = overview(tmp_path)
+    assert (told["steps"], told["best"]) in ((0, None), (None, None))
+
+
+def test_a_log_that_is_gone_has_no_rows(tmp_path):
+    assert _rows(tmp_path) == []

@@ -5,6 +5,7 @@ copied from ours, so that both can be held to the same result.
 Shapes: B batch, M past, N future, T any frames, C channels, D hidden, H height, W width, X = B × T.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
@@ -173,13 +174,18 @@ def to_plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     plain = {}
     for name, tensor in tensors.items():
-        if name.endswith("from_hidden.weight"):
+        if name.endswith("from_hidden.weight") or name.startswith("heads."):
             continue
         if name.endswith("from_input.weight"):
             recurrent = tensors[name.replace("from_input", "from_hidden")]
             tensor = torch.cat([tensor, recurrent], dim=1)
         parent, _, own = name.replace("from_input", "gates").rpartition(".")
         plain[f"{parent}.{NORM_NAMES.get(own, own)}"] = tensor
+    heads = [
+        tensor for name, tensor in tensors.items() if re.fullmatch(r"heads\.\d+\.weight", name)
+    ]
+    if heads:
+        plain |= {"head.weight": torch.cat(heads, dim=1), "head.bias": tensors["heads.0.bias"]}
     return plain
 
 

@@ -227,8 +227,8 @@ def test_weights_are_imported_with_their_config_beside_them(tmp_path, capsys):
 
 def test_what_does_not_fit_is_told_in_one_line(tmp_path):
     saved(tmp_path / "w.pt", sound().state_dict())
-    with pytest.raises(InputError, match=r"does not fit .*4 missing: layers\.1.*of another shape"):
-        import_torch(tmp_path / "w.pt", "conv_lstm", {"hidden": (4, 4)}, TASK)
+    with pytest.raises(InputError, match=r"does not fit .*5 missing: layers\.1.*of another shape"):
+        import_torch(tmp_path / "w.pt", "conv_lstm", {"hidden": (5, 4)}, TASK)
 
 
 def test_a_file_that_is_not_there(tmp_path):

@@ -110,7 +110,7 @@ def forked(work):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         code = work() or 0
     except SystemExit as end:
-        code = end.code
+        code = end.code or 0
     finally:
         os._exit(code)
 

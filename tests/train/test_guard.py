@@ -132,7 +132,7 @@ def test_ten_in_a_row_name_their_batches():
     skipped = error.value.dump["skipped"]
     assert [entry["step"] for entry in skipped] == [*range(1, 11)]
     assert [*skipped[9]["windows"]] == [18, 19]
-    assert skipped[9]["gradients"]["head.weight"] == "nan"
+    assert skipped[9]["gradients"]["heads.0.weight"] == "nan"
 
 
 def test_the_run_folder_keeps_the_dump_with_the_clips_of_the_windows(tmp_path, monkeypatch):

@@ -81,7 +81,7 @@ def test_recorded_forecasts_are_the_plain_ones(name, autocast, made, monkeypatch
 @torch.no_grad()
 def test_weights_that_change_or_move_are_seen(made):
     model, past = build("conv_lstm"), torch.rand(1, 4, 1, 32, 32)
-    for change in (lambda: model.head.bias.add_(0.5), lambda: model.cpu().cuda()):
+    for change in (lambda: model.heads[0].bias.add_(0.5), lambda: model.cpu().cuda()):
         for _ in range(graphs.PAYS):
             rollout(model, past, 3)
         change()

@@ -267,7 +267,10 @@ class SwinLSTM(Recurrent):
 
     def step(self, frame_BCHW: Tensor, state: State) -> tuple[Tensor, State]:
         """Read one frame, forecast the next."""
-        tokens_BHWD = self.norm(self.embed(frame_BCHW).permute(0, 2, 3, 1))
+        # Numbers: symbols, as exported sizes are, with so many quotients take a tracer all memory.
+        height, width = (int(side) // self.config.patch for side in frame_BCHW.shape[2:])
+        embedded_BHWD = self.embed(frame_BCHW).permute(0, 2, 3, 1)
+        tokens_BHWD = self.norm(embedded_BHWD.reshape(-1, height, width, self.config.width))
         befores, after = state or [None] * len(self.cells), []
         for cell, resample, before in zip(self.cells, self.resamplers, befores, strict=True):
             tokens_BHWD, state = cell(tokens_BHWD, before)

@@ -5,7 +5,7 @@ channels.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
@@ -168,7 +168,7 @@ def _change(model: Forecaster, past_1MCHW: Tensor, future_1NCHW: Tensor) -> Numb
 
 def _influence(model: Forecaster, past_1MCHW: Tensor, at: tuple[int, int], lead: int) -> Numbers:
     """Size of the gradient of one forecast pixel: influence_MHW."""
-    given_1MCHW = past_1MCHW.nan_to_num().requires_grad_()
+    given_1MCHW = past_1MCHW.clone().requires_grad_()
     with torch.enable_grad():
         entered = enter(model, given_1MCHW)
         *_, frame_BCHW = islice(model.frames(entered), lead)
@@ -181,8 +181,9 @@ def _influence(model: Forecaster, past_1MCHW: Tensor, at: tuple[int, int], lead:
 
 
 def _layers(model: nn.Module) -> Iterator[tuple[str, ConvLSTMLayer]]:
-    found = [(n, part) for n, part in model.named_modules() if isinstance(part, ConvLSTMLayer)]
-    return iter(found)
+    for name, part in model.named_modules():
+        if isinstance(part, ConvLSTMLayer):
+            yield name, part
 
 
 Call = tuple[Tensor, State | None]
@@ -206,10 +207,9 @@ def _watched(model: nn.Module) -> Iterator[dict[str, list[Call]]]:
 
 def _memory(name: str, layer: ConvLSTMLayer, calls: list[Call]) -> Memory:
     steps: list[Opened] = [gates for call in calls for gates in layer.opened(*call)]
-    mean: Callable[[str], Numbers] = lambda gate: np.array(  # noqa: E731
-        [getattr(step, gate).mean().item() for step in steps], np.float32
-    )
-    return Memory(name, mean("enter_BDHW"), mean("keep_BDHW"), mean("show_BDHW"), _half_life(steps))
+    open_T3 = np.array([[gate.mean().item() for gate in step[:3]] for step in steps], np.float32)
+    enter_T, keep_T, show_T = open_T3.T
+    return Memory(name, enter_T, keep_T, show_T, _half_life(steps))
 
 
 def _half_life(steps: list[Opened]) -> float:

@@ -113,3 +113,16 @@ def test_a_page_needs_a_name_of_its_kind(tmp_path):
     found = explain(two_ago(), CLIP, 2)
     with pytest.raises(InputError, match=r"let it end in \.png or \.html"):
         write_explanation(found, tmp_path / "found.gif")
+
+
+def test_a_missing_pixel_counts_as_its_last_known_value():
+    frames = CLIP.frames_THWC.astype(np.float32)
+    holed = frames.copy()
+    holed[-2, 5, 5] = np.nan
+    known, missing = (
+        explain(two_ago(), Clip(each, value_range=(0, 255)), 1, at=(7, 5))
+        for each in (frames, holed)
+    )
+    # What stands in for the pixel is the frame before it, which is what the forecast hangs on.
+    assert np.argwhere(known.influence_MHW).tolist() == [[2, 5, 5]]
+    assert np.argwhere(missing.influence_MHW).tolist() == [[1, 5, 5]]

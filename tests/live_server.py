@@ -91,16 +91,23 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
+def running(server, over):
+    """A server at work; its handlers end when `over` is set."""
+    server.daemon_threads, server.block_on_close = True, False
+    thread = Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        server.shutdown()
+        thread.join()
+
+
+@contextmanager
 def serving(camera):
     """The address of the camera, while it is there."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.camera, server.daemon_threads = camera, True
-        server.block_on_close = False
-        thread = Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
+        server.camera = camera
+        with running(server, camera.over):
             yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            camera.over.set()
-            server.shutdown()
-            thread.join()

@@ -8,7 +8,7 @@ from socketserver import StreamRequestHandler, ThreadingTCPServer
 
 import av
 
-from tests.live_server import square_HWC
+from tests.live_server import running, square_HWC
 
 TS = 188 * 7  # bytes of a packet: seven of MPEG-TS
 SDP = "".join(
@@ -76,12 +76,5 @@ def rtsp_serving():
     """The address of the camera, while it is there."""
     with ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
         server.film, server.over = film(), threading.Event()
-        server.daemon_threads, server.block_on_close = True, False
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
+        with running(server, server.over):
             yield f"rtsp://127.0.0.1:{server.server_address[1]}/live"
-        finally:
-            server.over.set()
-            server.shutdown()
-            thread.join()

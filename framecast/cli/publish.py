@@ -1,12 +1,15 @@
 """`framecast pack | push | export`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from framecast.cli.options import Run, Size, console, parse_size
 from framecast.errors import InputError
+
+if TYPE_CHECKING:  # torch is imported when a command runs
+    from framecast.publish import Said
 
 Licence = Annotated[str | None, typer.Option(help="Of the weights, such as apache-2.0.")]
 Limits = Annotated[str | None, typer.Option(help="What the model is not good for.")]
@@ -28,14 +31,11 @@ def pack(
 
     Example: framecast pack runs/x weights/conv_lstm/mine --licence apache-2.0 --scores s.json
     """
-    from framecast.publish import Said
     from framecast.publish import pack as write
-    from framecast.publish.card import read_scores
 
     if licence is None:
         raise InputError("--licence", "is missing", "say that of the weights, such as apache-2.0")
-    said = Said(licence, limits or "", read_scores(scores) if scores else {})
-    packed = write(run, out, said)
+    packed = write(run, out, _said(licence, limits, scores))
     changed = f"float16 changes a forecast pixel by {packed.difference:.1e} at most"
     console.print(
         f"[green]{packed.folder}[/green]: {packed.size / 1e6:.2f} MB, {changed}", soft_wrap=True
@@ -57,19 +57,23 @@ def push(
 
     Example: framecast push runs/x my-name/my-model --licence apache-2.0
     """
-    from framecast.publish import Said
     from framecast.publish import push as upload
-    from framecast.publish.card import read_scores
 
     for name, value in {"--limits": limits, "--scores": scores}.items():
         if value is not None and licence is None:
             raise InputError(name, "does nothing without --licence", "say --licence too")
-    said = None
-    if licence is not None:
-        said = Said(licence, limits or "", read_scores(scores) if scores else {})
+    said = None if licence is None else _said(licence, limits, scores)
     address = upload(run, repo, said, private=private)
     console.print(f"[green]{address}[/green]", soft_wrap=True)
     console.print(f"Next: framecast forecast {address} VIDEO", soft_wrap=True)
+
+
+def _said(licence: str, limits: str | None, scores: Path | None) -> "Said":
+    """What a card says beside what the run knows."""
+    from framecast.publish import Said
+    from framecast.publish.card import read_scores
+
+    return Said(licence, limits or "", read_scores(scores) if scores else {})
 
 
 def export(

@@ -21,6 +21,9 @@ Frames: TypeAlias = Tensor | NDArray[np.uint8] | NDArray[np.float32]
 
 INK, FAINT = "#222222", "#8a8a8a"
 BLUE, VERMILION, GREY, GREEN = "#0072b2", "#d55e00", "#6f6f6f", "#009e73"  # Okabe and Ito, 2008
+# For many curves: without their yellow, which is too pale on white.
+COLOURS = (BLUE, VERMILION, GREEN, "#cc79a7", "#e69f00", "#56b4e9", INK, GREY)
+LOOKS = ("-", "--", "-.", ":")  # of lines
 ERRORS = "inferno"  # perceptually uniform; no error is black, like the background of a grey frame
 DPI = 150
 

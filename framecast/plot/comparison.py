@@ -7,12 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from framecast.errors import InputError
-from framecast.plot.canvas import BLUE, FAINT, GREEN, GREY, INK, VERMILION, figure, save
+from framecast.plot.canvas import BLUE, COLOURS, FAINT, GREY, INK, LOOKS, figure, save
 from framecast.plot.curves import tidy
 
-# Okabe and Ito, 2008, without their yellow, which is too pale on white.
-COLOURS = (BLUE, VERMILION, GREEN, "#cc79a7", "#e69f00", "#56b4e9", INK, GREY)
-LOOKS = ("-", "--", "-.", ":")
 MARKERS = "osD^vPX*<>"
 APART, WIDE = 11, 5.0  # of a line of text and of a letter, in points
 

@@ -13,12 +13,11 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from framecast.plot.canvas import (
-    BLUE,
+    COLOURS,
     ERRORS,
     FAINT,
-    GREEN,
-    GREY,
     INK,
+    LOOKS,
     VERMILION,
     Frames,
     figure,
@@ -29,8 +28,6 @@ from framecast.plot.canvas import (
 from framecast.plot.curves import tidy
 
 MOST = 8  # frames in a row
-COLOURS = (BLUE, VERMILION, GREEN, GREY, "#cc79a7", "#e69f00")  # Okabe and Ito, 2008
-LINES = ("-", "--", "-.", ":")
 STRONG = 0.995  # quantile of the influence that is shown in full
 
 
@@ -131,7 +128,7 @@ def _gates(places: Any, gates: Mapping[str, Mapping[str, Sequence[float]]], past
         axis = places.figure.add_subplot(places[place])
         for number, (layer, value_T) in enumerate(layers.items()):
             time_T = np.arange(len(value_T)) - past + 1
-            look = LINES[number % len(LINES)]
+            look = LOOKS[number % len(LOOKS)]
             axis.plot(time_T, value_T, look, color=COLOURS[number % len(COLOURS)], label=layer)
         axis.axvline(0.5, color=FAINT, linewidth=0.8)
         axis.set_ylim(0, 1)

@@ -28,9 +28,9 @@ class TrainConfig(Settings):
         " machine as much is learnt as on an idle one",
     )
     batch: int = Field(4, ge=1, description="windows per update, over all processes")
-    optimizer: Literal["adam", "adamw"] = Field("adamw", description="update rule")
+    optimizer: Literal["adam", "adamw", "muon"] = Field("muon", description="update rule")
     learning_rate: float = Field(4e-3, gt=0, le=10, description="at its highest")
-    weight_decay: float = Field(0.01, ge=0, le=10, description="decoupled, for adamw")
+    weight_decay: float = Field(0.01, ge=0, le=10, description="decoupled, not for adam")
     schedule: Literal["constant", "cosine", "one_cycle", "plateau"] = Field(
         "cosine", description="course of the learning rate"
     )

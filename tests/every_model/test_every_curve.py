@@ -31,7 +31,13 @@ def train(name, seed=0, until=STEPS):
     torch.manual_seed(seed)
     data = open_data("moving_digits", {"past": 4, "future": 3, "canvas": 32, "digits": 1})
     config = TrainConfig(
-        steps=STEPS, batch=2, seed=seed, ema=0.9, learning_rate=0.01, precision="fp32"
+        steps=STEPS,
+        batch=2,
+        seed=seed,
+        ema=0.9,
+        optimizer="adamw",  # muon lifts directions in which there is little but rounding
+        learning_rate=0.01,
+        precision="fp32",
     )
     trainer = Trainer(build_model(name, TINY[name], TASK).train(), data, config, Processes.start())
     losses = [trainer.step(step, step / STEPS)[0].item() for step in range(until)]

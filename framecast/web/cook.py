@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import sys
 import threading
 import traceback
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
 from pathlib import Path
 from typing import Any, BinaryIO
+
+import torch
 
 from framecast.errors import InputError
 from framecast.web import clips, runs
@@ -131,6 +134,17 @@ def _json(value: Any) -> bytes:
     return json.dumps(value, allow_nan=False).encode()
 
 
+def share_cores() -> None:
+    """Leave a core to the process that answers, and hand over between threads at once.
+
+    A team of torch's threads waits for the slowest: where refusals kept one core busy, two threads
+    forecast less than one does. And the thread that forecasts asks for Python's lock after each
+    operation; one that decodes would keep it for 5 ms.
+    """
+    torch.set_num_threads(max(1, torch.get_num_threads() - 1))
+    sys.setswitchinterval(0.0005)
+
+
 def main(descriptor: int) -> None:
     """Take orders until the parent is gone."""
     line = Connection(descriptor)
@@ -142,6 +156,7 @@ def main(descriptor: int) -> None:
         told = {"status": "trouble", "error": (error.where, error.what, error.fix)}
         line.send_bytes(json.dumps(told).encode())
         return
+    share_cores()
     cook = Cook(catalog, folder, settings["batch"], line)
     cook.say({"status": "ready"})
     try:

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "framecast"
 
 LEVELS = [
     ["errors"],
-    ["clip", "clock", "files", "memory", "missing", "settings"],
+    ["clip", "clock", "compiled", "files", "memory", "missing", "settings"],
     ["video", "layers", "losses", "metrics"],
     ["data", "models"],
     ["checkpoint", "forecast", "check"],

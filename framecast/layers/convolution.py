@@ -19,10 +19,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from framecast.compiled import cache_folder, processor
 from framecast.errors import InputError
 from framecast.files import write_atomic
 from framecast.layers import winograd
-from framecast.layers.compiled import cache_folder, processor
 
 SMALLEST = 1e7  # floating-point operations of a step below which a measurement is not worth it
 FRAMES = 4  # of a sequence, for its weight gradient

@@ -11,13 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from framecast.layers.compiled import Library, allowed, call, compiled
+from framecast.compiled import Library, allowed, call, compiled
 
 Activation = Literal["tanh", "relu"]
 Gate = Literal["sigmoid", "hard_sigmoid", "hard_sigmoid_keras2"]
@@ -139,7 +140,7 @@ class Gates:
             "SHOW": self.order.index("o"),
             "CANDIDATE": self.order.index("g"),
         }
-        return compiled("gates.cpp", tuple(options.items()))
+        return compiled(Path(__file__).with_name("gates.cpp"), tuple(options.items()))
 
 
 @cache

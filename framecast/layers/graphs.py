@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from framecast.layers.compiled import allowed
+from framecast.compiled import allowed
 
 Tree: TypeAlias = Any  # nested tuples and lists of tensors, floats and None
 Recorder: TypeAlias = Callable[[Callable[[], Tree]], tuple[Callable[[], object], Tree]]

@@ -6,6 +6,7 @@ Shapes: X frames, C channels, H height, W width, h × w patches, K displacements
 """
 
 import math
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from framecast.layers.compiled import Library, call, compiled
+from framecast.compiled import Library, call, compiled
 
 
 def move(frames_XCHW: Tensor, kernel_XKhw: Tensor, step: int) -> Tensor:
@@ -28,7 +29,7 @@ def move(frames_XCHW: Tensor, kernel_XKhw: Tensor, step: int) -> Tensor:
         moved_XCHW; what comes in over the border is 0.
     """
     plain = frames_XCHW.device.type != "cpu" or frames_XCHW.dtype != torch.float32
-    library = None if plain else compiled("motion.cpp", ())
+    library = None if plain else compiled(Path(__file__).with_name("motion.cpp"))
     if library is None:
         return _move(frames_XCHW, kernel_XKhw, step)
     moved_XCHW: Tensor = _Move.apply(  # type: ignore[no-untyped-call]

@@ -16,8 +16,8 @@ from typing import Literal, NamedTuple, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from framecast.compiled import allowed
 from framecast.layers import gathered
-from framecast.layers.compiled import allowed
 from framecast.layers.convolution import Shape, Way, computes_in, fastest_way
 
 Norm: TypeAlias = Literal["none", "group"]

@@ -8,12 +8,13 @@ points. Images are channels last.
 
 from ctypes import c_int64
 from functools import cache
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from framecast.layers.compiled import Library, call, compiled
+from framecast.compiled import Library, call, compiled
 
 POINTS = (0.0, 0.5**0.5, -(0.5**0.5), 2**0.5, -(2**0.5))  # and infinity
 COUNT = (len(POINTS) + 1) ** 2
@@ -28,7 +29,7 @@ def suits(weight_GCHW: Tensor) -> bool:
 
 def library() -> Library | None:
     """The compiled functions; None where they cannot be compiled."""
-    return compiled("winograd.cpp", (("PANEL", PANEL),))
+    return compiled(Path(__file__).with_name("winograd.cpp"), (("PANEL", PANEL),))
 
 
 def transform(weight_GCHW: Tensor) -> Tensor:

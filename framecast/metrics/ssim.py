@@ -4,17 +4,24 @@ Shapes: B batch, N lead times, C channels, H height, W width, F pictures of one 
 a score.
 """
 
+from pathlib import Path
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from framecast.compiled import call, compiled
 from framecast.metrics.metric import Better, Metric
 
 DATA_RANGES = (1.0, 2.0)  # of SSIM and SSIMOpenSTL: both come from the same sums
 WINDOW = 7  # pixels; scikit-image's default
 SAMPLE = WINDOW**2 / (WINDOW**2 - 1)  # from mean square deviation to sample variance
 CHUNK = 2**16  # pixels at a time: the temporary maps, 512 KiB each, stay near the cache
+# What keeps quotients steady where both parts vanish, as large as a sum: of luminance, of structure
+STEADY = [
+    (2 * (0.01 * data_range * WINDOW**2) ** 2, 2 * (0.03 * data_range * WINDOW) ** 2 / SAMPLE)
+    for data_range in DATA_RANGES
+]
 
 
 def _window_sums(maps: Tensor) -> Tensor:
@@ -46,6 +53,28 @@ def ssim(forecast_FHW: Tensor, truth_FHW: Tensor) -> Tensor:
         for each of DATA_RANGES. Windows with a missing pixel (NaN) in the truth have no share; a
         picture without any other has none either, NaN.
     """
+    similarity_FK = _compiled_ssim(forecast_FHW, truth_FHW)
+    if similarity_FK is None or similarity_FK.isnan().any():
+        return _plain_ssim(forecast_FHW, truth_FHW)
+    return similarity_FK
+
+
+def _compiled_ssim(forecast_FHW: Tensor, truth_FHW: Tensor) -> Tensor | None:
+    """The same in C++, NaN for pictures with a missing pixel; None where that is not possible."""
+    pair = forecast_FHW, truth_FHW
+    fits = all(x.device.type == "cpu" and x.dtype == torch.float32 for x in pair)
+    library = compiled(Path(__file__).with_name("ssim.cpp")) if fits else None
+    if library is None:
+        return None
+    steady = torch.tensor(STEADY, dtype=torch.float64)
+    similarity_FK = truth_FHW.new_empty(len(truth_FHW), len(STEADY))
+    tensors = *(x_FHW.contiguous() for x_FHW in pair), steady, similarity_FK
+    call(library.mean_similarity, tensors, (*truth_FHW.shape, len(STEADY)))
+    return similarity_FK
+
+
+def _plain_ssim(forecast_FHW: Tensor, truth_FHW: Tensor) -> Tensor:
+    """In plain torch."""
     x_FHW, y_FHW = forecast_FHW.double(), truth_FHW.double()  # variances need the digits
     maps_4FHW = x_FHW.new_empty(4, *x_FHW.shape)
     torch.add(x_FHW, y_FHW, out=maps_4FHW[0])
@@ -57,10 +86,8 @@ def ssim(forecast_FHW: Tensor, truth_FHW: Tensor) -> Tensor:
     luminance_2FHW = _fraction(sum_2FHW.float().square_())
     structure_2FHW = _fraction(variance_2FHW.float())
     similarities = []
-    for data_range in DATA_RANGES:
-        steady = 2 * (0.01 * data_range * WINDOW**2) ** 2  # where both vanish; as large as a sum
-        steady_structure = 2 * (0.03 * data_range * WINDOW) ** 2 / SAMPLE
-        parts_2FHW = (luminance_2FHW + steady).mul_(structure_2FHW + steady_structure)
+    for luminance, structure in STEADY:
+        parts_2FHW = (luminance_2FHW + luminance).mul_(structure_2FHW + structure)
         similarities.append(_mean(parts_2FHW[0].div_(parts_2FHW[1]), truth_FHW))
     return torch.stack(similarities, dim=1)
 

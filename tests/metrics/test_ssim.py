@@ -7,9 +7,18 @@ import pytest
 import torch
 from skimage.metrics import structural_similarity
 
-from framecast.metrics import METRICS
+from framecast.metrics import METRICS, ssim
 
 OFFICIAL = Path("../shared/data/moving_mnist/official_test_first500.npz")
+
+
+@pytest.fixture(autouse=True, params=["compiled", "plain"])
+def way(request, monkeypatch):
+    """Each test is run on both paths."""
+    if request.param == "plain":
+        monkeypatch.setattr(ssim, "compiled", lambda *_: None)
+    elif ssim.compiled(Path(ssim.__file__).with_suffix(".cpp")) is None:
+        pytest.skip("no C++ compiler")
 
 
 def pictures(kind, shape_BNCHW, rng):

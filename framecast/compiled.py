@@ -1,4 +1,4 @@
-"""C++ beside this file, compiled for this machine at its first use and kept in the user's cache.
+"""C++ of the package, compiled for this machine at its first use and kept in the user's cache.
 
 A second's work, done once for each choice of options and never again for another size or length.
 Without a C++ compiler the callers take their plain path. `FRAMECAST_COMPILE=0` asks for that.
@@ -50,26 +50,26 @@ def allowed() -> bool:
     return os.environ.get("FRAMECAST_COMPILE") != "0" and not _plain.get()
 
 
-def compiled(source: str, options: tuple[tuple[str, float], ...]) -> Library | None:
-    """The functions of a file in this folder; None where it cannot be compiled, said once.
+def compiled(source: Path, options: tuple[tuple[str, float], ...] = ()) -> Library | None:
+    """The functions of a file; None where it cannot be compiled, said once.
 
     Args:
-        source: name of the file.
+        source: the file, beside headers that it may need.
         options: macros and their values.
     """
     return _compiled(source, options) if allowed() else None
 
 
 @cache
-def _compiled(source: str, options: tuple[tuple[str, float], ...]) -> Library | None:
+def _compiled(source: Path, options: tuple[tuple[str, float], ...]) -> Library | None:
     compiler = _compiler()
     if compiler is None:
         return None
     try:
-        return _load(compiler, Path(__file__).with_name(source), options)
+        return _load(compiler, source, options)
     except (OSError, subprocess.SubprocessError) as error:
         said = (getattr(error, "stderr", None) or str(error)).strip().split("\n")[0]
-        log.warning("%s cannot be compiled, so training is slower: %s", source, said)
+        log.warning("%s cannot be compiled, so plain torch does it: %s", source.name, said)
         return None
 
 
@@ -78,7 +78,7 @@ def _compiler() -> str | None:
     names = [os.environ.get("CXX"), "c++", "g++", "clang++"]
     found = next(filter(None, (shutil.which(name) for name in names if name)), None)
     if found is None:
-        log.warning("no C++ compiler is installed: recurrent layers run slower, in plain torch")
+        log.warning("no C++ compiler is installed: layers and scores run slower, in plain torch")
     return found
 
 
@@ -98,7 +98,7 @@ def _load(compiler: str, source: Path, options: tuple[tuple[str, float], ...]) -
 
 @cache
 def _say_so() -> None:
-    log.warning("compiling recurrent layers for this machine: takes seconds, and is done once")
+    log.warning("compiling for this machine: takes seconds, and is done once")
 
 
 def call(function: Any, tensors: Sequence[Tensor | None], sizes: Sequence[int]) -> None:

@@ -39,7 +39,7 @@ def test_without_a_compiler_one_line_says_so(tmp_path):
     (tmp_path / "empty").mkdir()
     out, said = run(tmp_path, PATH=str(tmp_path / "empty"), CXX="")
     assert said.splitlines() == [
-        "no C++ compiler is installed: recurrent layers run slower, in plain torch"
+        "no C++ compiler is installed: layers and scores run slower, in plain torch"
     ]
     assert out == run(tmp_path, FRAMECAST_COMPILE="0")[0]
 

@@ -23,6 +23,7 @@ from framecast.report.html import Html, figure, page, section, table, tag
 from framecast.report.markdown import NOTE
 
 SCRIPT = Path(__file__).with_name("sort.js")
+APART = 1.2  # trainings whose costs differ by less are of one budget
 
 
 def write_comparison(rows: Iterable[Row], out: Path, runs: Path | None = None) -> Path:
@@ -56,7 +57,7 @@ def _sections(results: Table, folder: Path, runs: Path | None) -> list[Html]:
     return [
         section(results.title, _results(results), tag("p", _machines(results), class_="note")),
         section("Published by others", *_published(results)),
-        section("Charts", tag("div", *_charts(results, folder), class_="columns pictures")),
+        section("Charts", *_charts(results, folder)),
         section("Forecasts of the same sequences", *_animations(results, folder, runs)),
     ]
 
@@ -115,7 +116,8 @@ def _charts(results: Table, folder: Path) -> Iterator[Html]:
         path = plot.compare_curves(courses, folder / "course.png", x=x, y=f"validation {error}")
         yield _chart(path, "Validation error as training went on, first seed")
     spent = _points(results, "cpu_seconds", 60)
-    if spent:
+    costs = [cost for cost, _ in spent.values()]
+    if spent and max(costs) > APART * min(costs):
         x = "training, minutes of processor time"
         yield _chart(
             plot.frontier(spent, folder / "spent.png", x=x, y=error), "Error against training"

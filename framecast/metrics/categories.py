@@ -14,6 +14,7 @@ from torch import Tensor
 
 from framecast.metrics.metric import Better, Metric
 from framecast.metrics.pixel_errors import FRAME
+from framecast.missing import may_miss
 
 
 class CSI(Metric):
@@ -87,8 +88,8 @@ def reached(forecast_BNCHW: Tensor, truth_BNCHW: Tensor, threshold: float) -> tu
     """
     is_BNCHW = (truth_BNCHW >= threshold).float()
     said_BNCHW = (forecast_BNCHW >= threshold).float()
-    if forecast_BNCHW.isnan().any():
+    if may_miss(forecast_BNCHW):
         said_BNCHW = torch.where(forecast_BNCHW.isnan(), torch.nan, said_BNCHW)
-    if truth_BNCHW.isnan().any():
+    if may_miss(truth_BNCHW):
         said_BNCHW = torch.where(truth_BNCHW.isnan(), 0, said_BNCHW)
     return is_BNCHW, said_BNCHW

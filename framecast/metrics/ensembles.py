@@ -36,12 +36,13 @@ class CRPS(Metric):
     def measure(self, forecast_BENCHW: Tensor, truth_BNCHW: Tensor) -> Tensor:
         """The mean over the known pixels of each frame: parts_BNK."""
         error_BNCHW = (forecast_BENCHW - truth_BNCHW[:, None]).abs().mean(1)
-        # Sorted, member e is the larger one of e pairs, and the smaller one of E − 1 − e.
         members = forecast_BENCHW.shape[1]
-        order_E = 2 * torch.arange(members, device=truth_BNCHW.device) - (members - 1)
-        sorted_BENCHW = forecast_BENCHW.sort(dim=1).values
-        spread_BNCHW = torch.einsum("e,be...->b...", order_E / members**2, sorted_BENCHW)
-        return _mean(error_BNCHW - spread_BNCHW, truth_BNCHW)[..., None]
+        if members > 1:
+            # Sorted, member e is the larger one of e pairs, and the smaller one of E − 1 − e.
+            order_E = 2 * torch.arange(members, device=truth_BNCHW.device) - (members - 1)
+            sorted_BENCHW = forecast_BENCHW.sort(dim=1).values
+            error_BNCHW -= torch.einsum("e,be...->b...", order_E / members**2, sorted_BENCHW)
+        return _mean(error_BNCHW, truth_BNCHW)[..., None]
 
 
 class Coverage(Metric):

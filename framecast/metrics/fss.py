@@ -7,11 +7,13 @@ Shapes: B batch, N lead times, C channels, H height, W width, K parts of a score
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from framecast.metrics.categories import reached
 from framecast.metrics.metric import Better, Metric, known
 from framecast.metrics.pixel_errors import FRAME
+from framecast.missing import may_miss
 
 
 class FSS(Metric):
@@ -40,7 +42,7 @@ class FSS(Metric):
             shares(flags_BNCHW, self.scale)
             for flags_BNCHW in reached(forecast_BNCHW, truth_BNCHW, self.threshold)
         )
-        if truth_BNCHW.isnan().any():
+        if may_miss(truth_BNCHW):
             is_BNCHW, said_BNCHW = (known(x, truth_BNCHW) for x in (is_BNCHW, said_BNCHW))
         apart_BN = (is_BNCHW - said_BNCHW).square().sum(FRAME)
         both_BN = (is_BNCHW.square() + said_BNCHW.square()).sum(FRAME)
@@ -56,13 +58,25 @@ def shares(flags_BNCHW: Tensor, scale: int) -> Tensor:
 
     A square of even side reaches further up and left, as SciPy's `uniform_filter` has it.
     """
-    sums_BNCHW = flags_BNCHW  # counts are exact up to 2²⁴
+    before, after = scale // 2, scale - 1 - scale // 2
+    sums_BNCHW = F.pad(flags_BNCHW, (before, after, before, after))
     for axis in (3, 4):
-        length = sums_BNCHW.shape[axis]
-        index = torch.arange(length, device=flags_BNCHW.device) - scale // 2
-        before_BNCHW = torch.zeros_like(sums_BNCHW.narrow(axis, 0, 1))
-        total_BNCHW = torch.cat([before_BNCHW, sums_BNCHW.cumsum(axis)], dim=axis)
-        ends = (index + scale).clamp(max=length), index.clamp(min=0)
-        last_BNCHW, first_BNCHW = (total_BNCHW.index_select(axis, end) for end in ends)
-        sums_BNCHW = last_BNCHW - first_BNCHW
+        sums_BNCHW = _sums(sums_BNCHW, scale, axis)  # exact: counts below 2²⁴
     return sums_BNCHW / scale**2
+
+
+def _sums(values: Tensor, count: int, axis: int) -> Tensor:
+    """Sums of so many neighbours: pairs, pairs of pairs, …, as the binary digits of `count` ask."""
+    length = values.shape[axis] - count + 1
+    total: Tensor | None = None
+    done, width = 0, 1
+    while True:
+        if count & width:
+            part = values.narrow(axis, done, length)
+            total, done = part if total is None else total + part, done + width
+        if done == count:
+            assert total is not None
+            return total
+        shorter = values.shape[axis] - width
+        values = values.narrow(axis, 0, shorter) + values.narrow(axis, width, shorter)
+        width *= 2

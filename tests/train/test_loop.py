@@ -66,9 +66,9 @@ def test_processor_time_ends_the_run_and_waiting_does_not_count() -> None:
         shares.append(now.share)
 
     model, data = build_model("conv_lstm", MODEL, TASK), open_data("moving_digits", DATA)
-    fit(model, data, TrainConfig(cpu_minutes=0.02, batch=2, validation_windows=2), wait)
+    fit(model, data, TrainConfig(cpu_minutes=0.05, batch=2, validation_windows=2), wait)
     spent = Moment.now() - before
-    assert spent.cpu < 1.2
+    assert spent.cpu < 3
     assert spent.wall > 0.02 * len(shares) + 0.5 * spent.cpu
     assert len(shares) > 3
     assert shares[-1] == 1

@@ -13,6 +13,7 @@ from torch import Tensor
 from framecast.metrics.categories import reached
 from framecast.metrics.metric import Better, Metric, known
 from framecast.metrics.pixel_errors import FRAME
+from framecast.metrics.windows import window_sums
 from framecast.missing import may_miss
 
 
@@ -61,22 +62,5 @@ def shares(flags_BNCHW: Tensor, scale: int) -> Tensor:
     before, after = scale // 2, scale - 1 - scale // 2
     sums_BNCHW = F.pad(flags_BNCHW, (before, after, before, after))
     for axis in (3, 4):
-        sums_BNCHW = _sums(sums_BNCHW, scale, axis)  # exact: counts below 2²⁴
+        sums_BNCHW = window_sums(sums_BNCHW, scale, axis)  # exact: counts below 2²⁴
     return sums_BNCHW / scale**2
-
-
-def _sums(values: Tensor, count: int, axis: int) -> Tensor:
-    """Sums of so many neighbours: pairs, pairs of pairs, …, as the binary digits of `count` ask."""
-    length = values.shape[axis] - count + 1
-    total: Tensor | None = None
-    done, width = 0, 1
-    while True:
-        if count & width:
-            part = values.narrow(axis, done, length)
-            total, done = part if total is None else total + part, done + width
-        if done == count:
-            assert total is not None
-            return total
-        shorter = values.shape[axis] - width
-        values = values.narrow(axis, 0, shorter) + values.narrow(axis, width, shorter)
-        width *= 2

@@ -1,8 +1,9 @@
 // Structural similarity of pictures with uniform windows of 7 × 7 pixels, in one pass.
 // ssim.py compiles this file, calls the function at its end, and says what is computed.
 //
-// Sums over columns move down with the window: a row enters, a row leaves. In double precision they
-// stay right to 1e-12 over a picture of any height. A missing pixel makes its picture's mean NaN.
+// Sums over columns move down with the window: a row enters, a row leaves. In double precision that
+// adds up to nothing: 20,000 rows of a nearly flat picture are 2e-9 from scikit-image. A missing pixel
+// makes its picture's mean NaN.
 
 #include <cstdint>
 #include <vector>

@@ -12,30 +12,25 @@ from torch import Tensor
 
 from framecast.compiled import call, compiled
 from framecast.metrics.metric import Better, Metric
+from framecast.metrics.windows import window_sums
 
 DATA_RANGES = (1.0, 2.0)  # of SSIM and SSIMOpenSTL: both come from the same sums
 WINDOW = 7  # pixels; scikit-image's default
 SAMPLE = WINDOW**2 / (WINDOW**2 - 1)  # from mean square deviation to sample variance
 CHUNK = 2**16  # pixels at a time: the temporary maps, 512 KiB each, stay near the cache
 # What keeps quotients steady where both parts vanish, as large as a sum: of luminance, of structure
-STEADY = [
-    (2 * (0.01 * data_range * WINDOW**2) ** 2, 2 * (0.03 * data_range * WINDOW) ** 2 / SAMPLE)
-    for data_range in DATA_RANGES
-]
+STEADY = torch.tensor(
+    [
+        (2 * (0.01 * data_range * WINDOW**2) ** 2, 2 * (0.03 * data_range * WINDOW) ** 2 / SAMPLE)
+        for data_range in DATA_RANGES
+    ],
+    dtype=torch.float64,
+)
 
 
 def _window_sums(maps: Tensor) -> Tensor:
-    """Sums over all 7 x 7 windows of (..., H, W), which gets 6 shorter and 6 narrower.
-
-    Torch is fast at sums over whole rows; within rows we add pairs, then pairs of pairs.
-    """
-    columns = maps.unfold(-2, WINDOW, 1).sum(-1)
-    width = columns.shape[-1] - WINDOW + 1
-    pairs = columns[..., :-1] + columns[..., 1:]
-    sums = pairs[..., :width] + pairs[..., 2 : width + 2]
-    sums += pairs[..., 4 : width + 4]
-    sums += columns[..., 6:]
-    return sums
+    """Sums over all 7 x 7 windows of (..., H, W), which gets 6 shorter and 6 narrower."""
+    return window_sums(window_sums(maps, WINDOW, -2), WINDOW, -1)
 
 
 def ssim(forecast_FHW: Tensor, truth_FHW: Tensor) -> Tensor:
@@ -66,9 +61,8 @@ def _compiled_ssim(forecast_FHW: Tensor, truth_FHW: Tensor) -> Tensor | None:
     library = compiled(Path(__file__).with_name("ssim.cpp")) if fits else None
     if library is None:
         return None
-    steady = torch.tensor(STEADY, dtype=torch.float64)
     similarity_FK = truth_FHW.new_empty(len(truth_FHW), len(STEADY))
-    tensors = *(x_FHW.contiguous() for x_FHW in pair), steady, similarity_FK
+    tensors = *(x_FHW.contiguous() for x_FHW in pair), STEADY, similarity_FK
     call(library.mean_similarity, tensors, (*truth_FHW.shape, len(STEADY)))
     return similarity_FK
 
@@ -86,7 +80,7 @@ def _plain_ssim(forecast_FHW: Tensor, truth_FHW: Tensor) -> Tensor:
     luminance_2FHW = _fraction(sum_2FHW.float().square_())
     structure_2FHW = _fraction(variance_2FHW.float())
     similarities = []
-    for luminance, structure in STEADY:
+    for luminance, structure in STEADY.tolist():
         parts_2FHW = (luminance_2FHW + luminance).mul_(structure_2FHW + structure)
         similarities.append(_mean(parts_2FHW[0].div_(parts_2FHW[1]), truth_FHW))
     return torch.stack(similarities, dim=1)

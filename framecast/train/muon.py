@@ -1,7 +1,5 @@
 """The optimizer Muon."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -71,16 +69,13 @@ class Muon(Optimizer):
                     "step": torch.zeros(()),
                 }
         states = [self.state[parameter] for parameter in parameters]
-        means: dict[str, Any] = {
-            key: [state[key] for state in states] for key in ("exp_avg", "exp_avg_sq", "step")
-        }
         adamw(
             parameters,
             [parameter.grad for parameter in parameters if parameter.grad is not None],
-            means["exp_avg"],
-            means["exp_avg_sq"],
+            [state["exp_avg"] for state in states],
+            [state["exp_avg_sq"] for state in states],
             [],
-            means["step"],
+            [state["step"] for state in states],
             amsgrad=False,
             beta1=BETAS[0],
             beta2=BETAS[1],

@@ -10,6 +10,7 @@ from framecast.train.config import TrainConfig
 from framecast.train.muon import BETAS, Muon
 
 CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+WIDEST = 1024  # matrices wider and higher than this are not worth Muon's products of them
 
 
 def build_optimizer(model: Forecaster, config: TrainConfig) -> Optimizer:
@@ -32,7 +33,8 @@ def build_optimizer(model: Forecaster, config: TrainConfig) -> Optimizer:
 def _matrices(model: nn.Module) -> Iterable[Tensor]:
     """Weights that map all channels to all channels; in groups there is a small matrix for each."""
     for module in model.modules():
-        if isinstance(module, nn.Linear) or (
-            isinstance(module, CONVOLUTIONS) and module.groups == 1
-        ):
-            yield module.weight
+        whole = isinstance(module, CONVOLUTIONS) and module.groups == 1
+        if isinstance(module, nn.Linear) or whole:
+            weight: Tensor = module.weight  # type: ignore[assignment]
+            if min(weight.flatten(1).shape) <= WIDEST:
+                yield weight

@@ -73,6 +73,13 @@ def test_each_weight_is_in_one_group_and_kernels_in_groups_are_no_matrices() -> 
             assert (id(module.weight) in matrices) == (module.groups == 1)
 
 
+def test_matrices_of_more_than_1024_rows_and_columns_follow_adamw() -> None:
+    model = build_model("lstm", {"hidden": 512}, Task())  # reads 4096 pixels into 2048 sums
+    matrices, others = build_optimizer(model, TrainConfig()).param_groups
+    assert {(2048, 512), (4096, 512)} == {tuple(p.shape) for p in matrices["params"]}
+    assert (2048, 4096) in {tuple(p.shape) for p in others["params"]}
+
+
 @pytest.mark.parametrize(("name", "kind"), [("adam", "Adam"), ("adamw", "AdamW"), ("muon", "Muon")])
 def test_the_name_decides(name: str, kind: str) -> None:
     model = build_model("lstm", {"hidden": 8}, Task())

@@ -11,7 +11,7 @@ from framecast.clip import Clip
 from framecast.data.cutting import ClipsConfig, ClipWindows, split_clips
 from framecast.layers.motion import move
 from framecast.metrics import METRICS
-from framecast.models.conv_lstm import MOTION_STEP, ConvLSTM
+from framecast.models.conv_lstm import ConvLSTM
 from framecast.models.forecaster import Direct
 from framecast.models.keras_conv_lstm import KerasConvLSTM
 from framecast.models.mean_frame import MeanFrame
@@ -206,7 +206,7 @@ class SoftmaxOverTheBatch(ConvLSTM):
         next_XCHW = F.pixel_shuffle(maps_XQHW[:, : self.pixels], self.config.patch)
         share_XKHW = torch.softmax(maps_XQHW[:, self.pixels + 1 :], dim=0)
         strength_X1HW = torch.sigmoid(maps_XQHW[:, self.pixels : self.pixels + 1])
-        return next_XCHW + move(frames_XCHW, strength_X1HW * share_XKHW, MOTION_STEP)
+        return next_XCHW + move(frames_XCHW, strength_X1HW * share_XKHW)
 
 
 class ChannelsSavedInAnotherOrder(KerasConvLSTM):

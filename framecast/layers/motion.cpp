@@ -1,101 +1,195 @@
 // What is in each patch of a frame moves: a sum of displaced copies, weighted patch by patch.
 // motion.py compiles this file and calls the functions at its end.
 //
-// X frames of C channels, H rows and W columns, in h × w patches; side² displacements, `step` pixels
-// apart. Frames are (X, C, H, W), weights (X, side², h, w). What comes in over the border is 0.
+// X frames of C channels, H rows and W columns, in h × w patches; side² displacements by whole
+// pixels. Frames are (X, C, H, W), weights (X, side², h, w). What comes in over the border is 0.
 
 #include <cstdint>
 #include <cstring>
 
 #include "threads.h"
 
+#define INLINE inline __attribute__((always_inline))  // so that a number given becomes a constant
+
 using Index = int64_t;
 
 namespace {
 
+constexpr Index LANES = 8, UNROLL = 4, BLOCK = LANES * UNROLL;
+typedef float Lanes __attribute__((vector_size(LANES * sizeof(float))));
+
 struct Shape {
-    Index frames, channels, height, width, rows, columns, side, step;
+    Index frames, channels, height, width, rows, columns, side;
+    Index tall() const { return height / rows; }
+    Index wide() const { return width / columns; }
     Index pixels() const { return channels * height * width; }
     Index taps() const { return side * side; }
-    Index reach() const { return side / 2 * step; }
+    Index weights() const { return taps() * rows * columns; }
+    Index reach() const { return side / 2; }
     Index padded() const { return width + 2 * reach(); }
-    Index scratch() const { return padded() + 2 * width; }
+    Index spread() const { return taps() * width; }
+    Index scratch_forward() const { return spread() + (tall() + 2 * reach()) * padded(); }
+    Index scratch_backward() const {
+        return 2 * (spread() + channels * (height + 2 * reach()) * padded());
+    }
 };
 
-// A row of pixels between zeros; zeros alone where it lies outside.
-void pad(const float* image, Index y, const Shape& s, float* row) {
-    memset(row, 0, sizeof(float) * s.padded());
-    if (y >= 0 && y < s.height) memcpy(row + s.reach(), image + y * s.width, sizeof(float) * s.width);
+// Rows of an image from `first` on, between zeros; zeros alone where they lie outside.
+void pad(const float* image, Index first, Index count, const Shape& s, float* rows) {
+    memset(rows, 0, sizeof(float) * count * s.padded());
+    for (Index i = 0; i < count; i++) {
+        Index y = first + i;
+        if (y < 0 || y >= s.height) continue;
+        memcpy(rows + i * s.padded() + s.reach(), image + y * s.width, sizeof(float) * s.width);
+    }
 }
 
-// The weight of each pixel of a row.
-void spread(const float* weight, Index patch, const Shape& s, float* row) {
-    for (Index p = 0, x = 0; p < s.columns; p++)
-        for (Index i = 0; i < patch; i++, x++) row[x] = weight[p];
+// The weights of each pixel of a row of patches, one displacement after the other.
+INLINE void spread_patches(const float* weights, Index patches, Index wide, const Shape& s,
+                           float* shares) {
+    for (Index tap = 0; tap < s.taps(); tap++)
+        for (Index p = 0; p < s.columns; p++, shares += wide) {
+            float weight = weights[(tap * s.rows + patches) * s.columns + p];
+            for (Index i = 0; i < wide; i++) shares[i] = weight;
+        }
 }
 
-// One row of one frame.
-void move(const float* frame, const float* weights, float* moved, Index y, const Shape& s,
+void spread(const float* weights, Index patches, const Shape& s, float* shares) {
+    if (s.wide() == 4)
+        spread_patches(weights, patches, 4, s, shares);
+    else
+        spread_patches(weights, patches, s.wide(), s, shares);
+}
+
+// The other way: sums over the pixels of each patch.
+INLINE void gather_patches(const float* sums, Index patches, Index wide, const Shape& s,
+                           float* grad_weights) {
+    for (Index tap = 0; tap < s.taps(); tap++)
+        for (Index p = 0; p < s.columns; p++, sums += wide) {
+            float whole = 0;
+            for (Index i = 0; i < wide; i++) whole += sums[i];
+            grad_weights[(tap * s.rows + patches) * s.columns + p] = whole;
+        }
+}
+
+void gather(const float* sums, Index patches, const Shape& s, float* grad_weights) {
+    if (s.wide() == 4)
+        gather_patches(sums, patches, 4, s, grad_weights);
+    else
+        gather_patches(sums, patches, s.wide(), s, grad_weights);
+}
+
+Lanes load(const float* from) {
+    Lanes lanes;
+    memcpy(&lanes, from, sizeof lanes);
+    return lanes;
+}
+
+void store(float* to, Lanes lanes) { memcpy(to, &lanes, sizeof lanes); }
+
+// BLOCK pixels of a row; their sums stay in registers.
+void move_block(const float* share, const float* source, float* to, const Shape& s) {
+    Lanes sum[UNROLL] = {};
+    for (Index dy = 0; dy < s.side; dy++, source += s.padded())
+        for (Index dx = 0; dx < s.side; dx++, share += s.width)
+            for (Index k = 0; k < UNROLL; k++)
+                sum[k] += load(share + k * LANES) * load(source + dx + k * LANES);
+    for (Index k = 0; k < UNROLL; k++) store(to + k * LANES, sum[k]);
+}
+
+// What is left of a row.
+void move_rest(const float* share, const float* source, float* to, Index width, const Shape& s) {
+    memset(to, 0, sizeof(float) * width);
+    for (Index dy = 0; dy < s.side; dy++, source += s.padded())
+        for (Index dx = 0; dx < s.side; dx++, share += s.width)
+            for (Index x = 0; x < width; x++) to[x] += share[x] * source[dx + x];
+}
+
+// One row of patches of one frame.
+void move(const float* frame, const float* weights, float* moved, Index patches, const Shape& s,
           float* scratch) {
-    Index tall = s.height / s.rows, wide = s.width / s.columns;
-    float *source = scratch, *share = scratch + s.padded();
-    for (Index c = 0; c < s.channels; c++)
-        memset(moved + (c * s.height + y) * s.width, 0, sizeof(float) * s.width);
-    for (Index tap = 0; tap < s.taps(); tap++) {
-        spread(weights + (tap * s.rows + y / tall) * s.columns, wide, s, share);
-        for (Index c = 0; c < s.channels; c++) {
-            pad(frame + c * s.height * s.width, y + tap / s.side * s.step - s.reach(), s, source);
-            const float* from = source + tap % s.side * s.step;
-            float* to = moved + (c * s.height + y) * s.width;
-#pragma omp simd
-            for (Index x = 0; x < s.width; x++) to[x] += share[x] * from[x];
+    Index tall = s.tall(), first = patches * tall;
+    float *shares = scratch, *source = scratch + s.spread();
+    spread(weights, patches, s, shares);
+    for (Index c = 0; c < s.channels; c++) {
+        pad(frame + c * s.height * s.width, first - s.reach(), tall + 2 * s.reach(), s, source);
+        for (Index i = 0; i < tall; i++) {
+            float* to = moved + (c * s.height + first + i) * s.width;
+            const float* from = source + i * s.padded();
+            Index x = 0;
+            for (; x + BLOCK <= s.width; x += BLOCK) move_block(shares + x, from + x, to + x, s);
+            move_rest(shares + x, from + x, to + x, s.width - x, s);
         }
     }
 }
 
-void move_backward(const float* frame, const float* weights, const float* grad, float* grad_frame,
-                   float* grad_weights, const Shape& s, float* scratch) {
-    Index tall = s.height / s.rows, wide = s.width / s.columns;
-    float *source = scratch, *share = source + s.padded(), *sum = share + s.width;
-    memset(grad_frame, 0, sizeof(float) * s.pixels());
-    memset(grad_weights, 0, sizeof(float) * s.taps() * s.rows * s.columns);
-    for (Index y = 0; y < s.height; y++)
-        for (Index tap = 0; tap < s.taps(); tap++) {
-            Index at = (tap * s.rows + y / tall) * s.columns;
-            Index from_y = y + (tap / s.side) * s.step - s.reach();
-            if (from_y < 0 || from_y >= s.height) continue;
-            Index left = tap % s.side * s.step - s.reach();
-            Index begin = left < 0 ? -left : 0, end = left > 0 ? s.width - left : s.width;
-            spread(weights + at, wide, s, share);
-            memset(sum, 0, sizeof(float) * s.width);
-            for (Index c = 0; c < s.channels; c++) {
-                const float* out = grad + (c * s.height + y) * s.width;
-                const float* from = frame + (c * s.height + from_y) * s.width + left;
-                float* back = grad_frame + (c * s.height + from_y) * s.width + left;
-#pragma omp simd
-                for (Index x = begin; x < end; x++) {
-                    sum[x] += out[x] * from[x];
-                    back[x] += out[x] * share[x];
-                }
-            }
-            for (Index p = 0, x = 0; p < s.columns; p++)
-                for (Index i = 0; i < wide; i++, x++) grad_weights[at + p] += sum[x];
+// BLOCK pixels of a row of patches at one displacement: sums of what its weights get, one for each
+// column of pixels, and what the frame gets is added to `to`.
+void back_block(const float* share, const float* out, const float* from, float* to, float* sums,
+                const Shape& s) {
+    Lanes sum[UNROLL] = {};
+    for (Index i = 0; i < s.tall(); i++, out += s.width, from += s.padded(), to += s.padded())
+        for (Index k = 0; k < UNROLL; k++) {
+            Index x = k * LANES;
+            sum[k] += load(out + x) * load(from + x);
+            store(to + x, load(to + x) + load(out + x) * load(share + x));
+        }
+    for (Index k = 0; k < UNROLL; k++) store(sums + k * LANES, load(sums + k * LANES) + sum[k]);
+}
+
+void back_rest(const float* share, const float* out, const float* from, float* to, float* sums,
+               Index width, const Shape& s) {
+    for (Index i = 0; i < s.tall(); i++, out += s.width, from += s.padded(), to += s.padded())
+        for (Index x = 0; x < width; x++) {
+            sums[x] += out[x] * from[x];
+            to[x] += out[x] * share[x];
         }
 }
 
-Shape read(const Index* n) { return {n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7]}; }
+void move_backward(const float* frame, const float* weights, const float* grad, float* grad_frame,
+                   float* grad_weights, const Shape& s, float* scratch) {
+    Index high = s.height + 2 * s.reach();
+    float *shares = scratch, *sums = shares + s.spread(), *source = sums + s.spread();
+    float* back = source + s.channels * high * s.padded();
+    for (Index c = 0; c < s.channels; c++)
+        pad(frame + c * s.height * s.width, -s.reach(), high, s, source + c * high * s.padded());
+    memset(back, 0, sizeof(float) * s.channels * high * s.padded());
+    for (Index patches = 0; patches < s.rows; patches++) {
+        spread(weights, patches, s, shares);
+        memset(sums, 0, sizeof(float) * s.spread());
+        for (Index c = 0; c < s.channels; c++)
+            for (Index tap = 0; tap < s.taps(); tap++) {
+                Index y = patches * s.tall(), x = 0;
+                Index at = (c * high + y + tap / s.side) * s.padded() + tap % s.side;
+                const float* out = grad + (c * s.height + y) * s.width;
+                float *share = shares + tap * s.width, *sum = sums + tap * s.width;
+                for (; x + BLOCK <= s.width; x += BLOCK)
+                    back_block(share + x, out + x, source + at + x, back + at + x, sum + x, s);
+                back_rest(share + x, out + x, source + at + x, back + at + x, sum + x, s.width - x,
+                          s);
+            }
+        gather(sums, patches, s, grad_weights);
+    }
+    for (Index c = 0; c < s.channels; c++)
+        for (Index y = 0; y < s.height; y++)
+            memcpy(grad_frame + (c * s.height + y) * s.width,
+                   back + (c * high + y + s.reach()) * s.padded() + s.reach(),
+                   sizeof(float) * s.width);
+}
+
+Shape read(const Index* n) { return {n[0], n[1], n[2], n[3], n[4], n[5], n[6]}; }
 
 }  // namespace
 
-// sizes: X, C, H, W, h, w, side, step. Scratch: for each thread a row of 3 W + 2 reach.
+// sizes: X, C, H, W, h, w, side. Scratch: for each thread what `scratch_...` counts.
 extern "C" void move_frames(const float* frames, const float* weights, float* moved, float* scratch,
                             const Index* sizes, int threads) {
     Shape s = read(sizes);
 #pragma omp parallel for num_threads(threads)
-    for (Index row = 0; row < s.frames * s.height; row++) {
-        Index x = row / s.height;
-        move(frames + x * s.pixels(), weights + x * s.taps() * s.rows * s.columns,
-             moved + x * s.pixels(), row % s.height, s, scratch + thread() * s.scratch());
+    for (Index row = 0; row < s.frames * s.rows; row++) {
+        Index x = row / s.rows;
+        move(frames + x * s.pixels(), weights + x * s.weights(), moved + x * s.pixels(),
+             row % s.rows, s, scratch + thread() * s.scratch_forward());
     }
 }
 
@@ -104,10 +198,8 @@ extern "C" void move_frames_backward(const float* frames, const float* weights, 
                                      const Index* sizes, int threads) {
     Shape s = read(sizes);
 #pragma omp parallel for num_threads(threads) if (s.frames > 1)
-    for (Index x = 0; x < s.frames; x++) {
-        Index per_weight = s.taps() * s.rows * s.columns;
-        move_backward(frames + x * s.pixels(), weights + x * per_weight, grad + x * s.pixels(),
-                      grad_frames + x * s.pixels(), grad_weights + x * per_weight, s,
-                      scratch + thread() * s.scratch());
-    }
+    for (Index x = 0; x < s.frames; x++)
+        move_backward(frames + x * s.pixels(), weights + x * s.weights(), grad + x * s.pixels(),
+                      grad_frames + x * s.pixels(), grad_weights + x * s.weights(), s,
+                      scratch + thread() * s.scratch_backward());
 }

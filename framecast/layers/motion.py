@@ -17,13 +17,13 @@ from torch.autograd.function import once_differentiable
 from framecast.compiled import Library, call, compiled
 
 
-def move(frames_XCHW: Tensor, kernel_XKhw: Tensor, step: int) -> Tensor:
+def move(frames_XCHW: Tensor, kernel_XKhw: Tensor) -> Tensor:
     """A sum of displaced copies of each frame, weighted patch by patch.
 
     Args:
         frames_XCHW: H and W are multiples of h and w, the positions of patches.
-        kernel_XKhw: weights of the K displacements, row by row; K is the square of an odd number.
-        step: pixels between displacements.
+        kernel_XKhw: weights of the K displacements by whole pixels, row by row; K is the square of
+            an odd number, and the one in the middle stays.
 
     Returns:
         moved_XCHW; what comes in over the border is 0.
@@ -31,34 +31,35 @@ def move(frames_XCHW: Tensor, kernel_XKhw: Tensor, step: int) -> Tensor:
     plain = frames_XCHW.device.type != "cpu" or frames_XCHW.dtype != torch.float32
     library = None if plain else compiled(Path(__file__).with_name("motion.cpp"))
     if library is None:
-        return _move(frames_XCHW, kernel_XKhw, step)
+        return _move(frames_XCHW, kernel_XKhw)
     moved_XCHW: Tensor = _Move.apply(  # type: ignore[no-untyped-call]
-        frames_XCHW.contiguous(), kernel_XKhw.float().contiguous(), step, library
+        frames_XCHW.contiguous(), kernel_XKhw.float().contiguous(), library
     )
     return moved_XCHW
 
 
-def _move(frames_XCHW: Tensor, kernel_XKhw: Tensor, step: int) -> Tensor:
-    """In plain torch."""
+def _move(frames_XCHW: Tensor, kernel_XKhw: Tensor) -> Tensor:
+    """In plain torch: copies by columns, views by rows, so that memory grows with the side."""
     count, channels, height, width = frames_XCHW.shape
     _, taps, rows, columns = kernel_XKhw.shape
-    side = math.isqrt(taps)
-    displaced = F.unfold(frames_XCHW, side, dilation=step, padding=step * (side // 2))
-    patch = height // rows, width // columns
-    displaced = displaced.view(count, channels, taps, rows, patch[0], columns, patch[1])
-    weight = kernel_XKhw[:, None, :, :, None, :, None]
-    return (displaced * weight).sum(dim=2).view(count, channels, height, width)
+    side, wide = math.isqrt(taps), width // columns
+    bordered = F.pad(frames_XCHW, [side // 2] * 4)
+    aside = F.unfold(bordered, (1, side)).view(count, channels, side, -1, width)
+    moved_XCHW = torch.zeros_like(frames_XCHW)
+    for row in range(side):
+        patches = aside[:, :, :, row : row + height].view(*aside.shape[:3], rows, -1, columns, wide)
+        weight = kernel_XKhw[:, None, row * side : (row + 1) * side, :, None, :, None]
+        moved_XCHW = moved_XCHW + (patches * weight).sum(dim=2).view_as(frames_XCHW)
+    return moved_XCHW
 
 
 class _Move(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, frames_XCHW: Tensor, kernel_XKhw: Tensor, step: int, library: Library
-    ) -> Tensor:
-        ctx.step, ctx.library = step, library
+    def forward(ctx: Any, frames_XCHW: Tensor, kernel_XKhw: Tensor, library: Library) -> Tensor:
+        ctx.library = library
         ctx.save_for_backward(frames_XCHW, kernel_XKhw)
         moved_XCHW = torch.empty_like(frames_XCHW)
-        _call(library.move_frames, (frames_XCHW, kernel_XKhw), (moved_XCHW,), step)
+        _call(library.move_frames, (frames_XCHW, kernel_XKhw), (moved_XCHW,))
         return moved_XCHW
 
     @staticmethod
@@ -67,15 +68,16 @@ class _Move(torch.autograd.Function):
         frames_XCHW, kernel_XKhw = ctx.saved_tensors
         grads = torch.empty_like(frames_XCHW), torch.empty_like(kernel_XKhw)
         given = frames_XCHW, kernel_XKhw, grad_XCHW.contiguous()
-        _call(ctx.library.move_frames_backward, given, grads, ctx.step)
-        return *grads, None, None
+        _call(ctx.library.move_frames_backward, given, grads)
+        return *grads, None
 
 
-def _call(function: Any, given: tuple[Tensor, ...], wanted: tuple[Tensor, ...], step: int) -> None:
+def _call(function: Any, given: tuple[Tensor, ...], wanted: tuple[Tensor, ...]) -> None:
     frames_XCHW, kernel_XKhw = given[:2]
-    width = frames_XCHW.shape[3]
+    _, channels, height, width = frames_XCHW.shape
     _, taps, rows, columns = kernel_XKhw.shape
     side = math.isqrt(taps)
-    scratch = frames_XCHW.new_empty(torch.get_num_threads() * (3 * width + 2 * (side // 2) * step))
-    sizes = *frames_XCHW.shape, rows, columns, side, step
-    call(function, (*given, *wanted, scratch), sizes)
+    # Weights and sums of each pixel of a row of patches; all pixels and gradients, with a border.
+    need = 2 * (taps * width + channels * (height + side - 1) * (width + side - 1))
+    scratch = frames_XCHW.new_empty(torch.get_num_threads() * need)
+    call(function, (*given, *wanted, scratch), (*frames_XCHW.shape, rows, columns, side))

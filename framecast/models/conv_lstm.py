@@ -13,6 +13,7 @@ Shapes: B batch, T frames, C channels, P = C × patch² pixels of a patch, D hid
 H height, W width, X = T × B, K displacements.
 """
 
+import math
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import ClassVar, Literal, Self
@@ -29,8 +30,9 @@ from framecast.missing import filled
 from framecast.models.forecaster import Recurrent, RecurrentConfig, State, Task
 from framecast.models.paper import Paper
 
-MOTION_STEP = 2  # pixels between displacements; those between are means of their neighbours
-SURE = 5.0  # logit of staying in a model that starts from the last frame; LOG.md has the experiment
+# Logits of a model that starts from the last frame; LOG.md has the experiment.
+THERE = 5.0  # that what is there is drawn again
+STAY = 1.8  # that it stays, against all displacements together
 
 
 class ConvLSTMConfig(RecurrentConfig):
@@ -54,9 +56,7 @@ class ConvLSTMConfig(RecurrentConfig):
     mix: int = Field(
         0, ge=0, le=4096, description="channels between the layers and what is drawn; 0: none"
     )
-    motion: int = Field(
-        4, ge=0, le=16, multiple_of=MOTION_STEP, description="pixels a patch may move; 0: draw all"
-    )
+    motion: int = Field(4, ge=0, le=16, description="pixels a patch may move; 0: draw all")
     norm: Norm = Field("group", description="of the gates: none, layer or group")
     output: Literal["linear", "sigmoid"] = Field("linear", description="sigmoid keeps [0, 1]")
 
@@ -134,9 +134,9 @@ class ConvLSTM(Recurrent):
             )
         )
         self.coarser = coarser
-        self.displacements = (2 * (config.motion // MOTION_STEP) + 1) ** 2
-        moving = self.displacements + 1 if config.motion else 0
-        drawn = self.pixels + moving
+        # Pixels, how much of what is there moves, and shares of each displacement.
+        self.said = [self.pixels, *([1, (2 * config.motion + 1) ** 2] if config.motion else [])]
+        drawn = sum(self.said)
         # What a coarser layer has to say of the positions below it lies in channels of its own.
         self.heads = nn.ModuleList(
             nn.Conv2d(hidden, (config.mix or drawn) * scale**2, 1, bias=number == 0)
@@ -152,13 +152,14 @@ class ConvLSTM(Recurrent):
             return
         if not _stand_still(windows_BTCHW):
             return
-        stay = self.pixels + 1 + self.displacements // 2
+        displacements = self.said[-1]
         with torch.no_grad():
             last = self.mixed or self.heads
             for parameter in last.parameters():
                 parameter.mul_(0.1)
             bias: Tensor = (self.mixed or self.heads[0]).bias  # type: ignore[assignment]
-            bias[[self.pixels, stay]] = SURE
+            bias[self.pixels] = THERE
+            bias[self.pixels + 1 + displacements // 2] = STAY + math.log(displacements)
 
     def next_frames(self, frames_BTCHW: Tensor, state: State = None) -> tuple[Tensor, State]:
         """Read all frames layer by layer, so that each layer sees them in one convolution."""
@@ -173,7 +174,7 @@ class ConvLSTM(Recurrent):
             maps.append(F.pixel_shuffle(said, self.config.scale_of_each[number]))
             states.append(after)
         frames_TBCHW = frames_BTCHW.transpose(0, 1)
-        maps_XQHW = torch.stack(maps).sum(dim=0)
+        maps_XQHW = sum(maps[1:], maps[0])
         if self.mixed:
             maps_XQHW = self.mixed(F.silu(maps_XQHW))
         next_XCHW = self._draw(maps_XQHW, frames_TBCHW.flatten(0, 1))
@@ -181,11 +182,11 @@ class ConvLSTM(Recurrent):
 
     def _draw(self, maps_XQHW: Tensor, frames_XCHW: Tensor) -> Tensor:
         """The next frames, from what all layers say and, with `motion`, the frames before them."""
-        next_XCHW = F.pixel_shuffle(maps_XQHW[:, : self.pixels], self.config.patch)
-        if self.config.motion:
-            share_XKHW = torch.softmax(maps_XQHW[:, self.pixels + 1 :], dim=1)
-            strength_X1HW = torch.sigmoid(maps_XQHW[:, self.pixels : self.pixels + 1])
-            next_XCHW = next_XCHW + move(frames_XCHW, strength_X1HW * share_XKHW, MOTION_STEP)
+        drawn_XPHW, *moving = torch.split(maps_XQHW, self.said, dim=1)
+        next_XCHW = F.pixel_shuffle(drawn_XPHW, self.config.patch)
+        if moving:
+            strength_X1HW, share_XKHW = torch.sigmoid(moving[0]), torch.softmax(moving[1], dim=1)
+            next_XCHW = next_XCHW + move(frames_XCHW, strength_X1HW * share_XKHW)
         return torch.sigmoid(next_XCHW) if self.config.output == "sigmoid" else next_XCHW
 
     def step(self, frame_BCHW: Tensor, state: State) -> tuple[Tensor, State]:

@@ -5,7 +5,7 @@ import torch
 
 from framecast.errors import InputError
 from framecast.models import build_model
-from framecast.models.conv_lstm import SURE
+from framecast.models.conv_lstm import THERE
 from framecast.models.forecaster import Task
 from framecast.models.reach import reach
 
@@ -36,11 +36,6 @@ def test_parameters_are_those_of_the_equations() -> None:
     assert sum(p.numel() for p in model.parameters()) == first + second + head
 
 
-def test_odd_motion_is_refused() -> None:
-    with pytest.raises(InputError, match=r"model\.motion is 3"):
-        build_model("conv_lstm", {"motion": 3})
-
-
 def test_before_a_fixed_camera_a_fresh_model_repeats_the_last_frame() -> None:
     model, moving = build_model("conv_lstm", {"hidden": 4}), torch.rand(3, 6, 1, 16, 16)
     noise = torch.rand(3, 1, 1, 16, 16).expand(-1, 6, -1, -1, -1)  # the scene differs by window
@@ -64,7 +59,7 @@ def test_small_batches_tell_as_much_of_what_stands_still_as_one_large() -> None:
     models[0].calibrate([noise])
     models[1].calibrate(noise.split(1))
     models[2].calibrate([noise[:1]])  # alone, it says otherwise
-    assert [model.heads[0].bias.max().item() == SURE for model in models] == [True, True, False]
+    assert [THERE in model.heads[0].bias.tolist() for model in models] == [True, True, False]
 
 
 @pytest.mark.parametrize("mix", [0, 6])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from framecast.checkpoint import config_of, find, model_name
-from framecast.errors import InputError
+from framecast.errors import InputError, counted
 from framecast.metrics import METRICS
 from framecast.models.forecaster import Forecaster
 from framecast.models.size import size_of
@@ -145,13 +145,13 @@ def _training(run: Path) -> str:
         seconds = max(float(row["seconds"]) for row in rows)
         about = json.loads((run / "environment.json").read_text(encoding="utf-8"))
         steps, device = max(int(row["step"]) for row in rows), about["device"]
-        where = about["processor"] if device == "cpu" else device
+        threads = counted(about["threads"], "thread")
+        where = f"{threads} of {about['processor']}" if device == "cpu" else device
         torch = about["versions"]["torch"]
     except (OSError, ValueError, KeyError, TypeError):
         return "Its time was not written down."
     minutes = math.ceil(seconds / 60)
-    threads = f", {about.get('threads')} threads" if device == "cpu" else ""
-    return f"{steps:,} updates in {minutes:,} min on {where}{threads}, torch {torch}."
+    return f"{steps:,} updates in {minutes:,} min on {where}, torch {torch}."
 
 
 def _limits(model: Forecaster, said: Said) -> str:

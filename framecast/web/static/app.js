@@ -140,7 +140,7 @@ function describe(reset) {
   const model = models.find((one) => one.name === $("model").value);
   if (!model) return;
   const about = model.about.charAt(0).toUpperCase() + model.about.slice(1);
-  const said = [t("parameters_past", { about, past: model.past }), model.trained_on && t("trained_on", { data: model.trained_on }), model.paper];
+  const said = [t("parameters_past", { about, past: model.past }), model.trained_on && t("trained_on", { data: t(model.trained_on) }), model.paper];
   $("about").textContent = said.filter(Boolean).join(" ");
   $("past").readOnly = model.past_is_fixed;
   if (reset) [$("past").value, $("horizon").value] = [model.past, model.horizon];

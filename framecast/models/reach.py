@@ -3,6 +3,7 @@
 Shapes: B batch, M past frames, C channels, H height, W width.
 """
 
+import math
 from copy import deepcopy
 from itertools import islice
 
@@ -11,8 +12,9 @@ from torch import Tensor
 
 from framecast.models.forecaster import Direct, Forecaster
 
-SHARE = 0.01  # of the largest influence: what is below does not count
+SHARE = 0.01  # of the ring with the largest influence: what is below does not count
 SIDES = (16, 32, 64)  # positions of the frames that are tried, until what counts lies well inside
+SMALLEST = 64  # pixels; in smaller frames a move to anywhere looks like what leaks through a norm
 LEAK = 2.5  # times the mean influence of the outermost pixels
 SAMPLES = 4  # sequences, over which influences are averaged
 PLACES = 4  # within a patch: what is at its border sees less far to one side
@@ -22,8 +24,9 @@ def reach(model: Forecaster) -> int:
     """Pixels from which the next frame takes what it shows: the farthest that matter in the last.
 
     Of something that moves farther than this per frame, a model cannot say where it will be. That
-    a pixel changes all others a little, as it does through a norm, does not count: an influence
-    counts from 1 % of the largest.
+    a pixel changes all others a little, as it does through a norm, does not count. What lies at one
+    distance counts together, from 1 % of the distance that matters most: a move that is undecided
+    between hundreds of displacements takes little from each.
 
     Args:
         model: any forecaster; it is left as it is.
@@ -32,7 +35,8 @@ def reach(model: Forecaster) -> int:
         Pixels, at most half the side of the largest frame that is tried: 32 positions.
     """
     model = deepcopy(model).float().eval()
-    for positions in SIDES:
+    least = math.ceil(SMALLEST / model.multiple)
+    for positions in sorted({max(positions, least) for positions in SIDES}):
         side = positions * model.multiple
         with torch.enable_grad():  # the caller may be forecasting
             pixels = _reach_in(model, side)
@@ -65,8 +69,13 @@ def _reach_in(model: Forecaster, side: int) -> int:
 
 
 def _farthest(influence_HW: Tensor, middle: int) -> int:
-    """Distance, along the longer axis, of the farthest pixel that counts."""
+    """Distance, along the longer axis, of the farthest ring of pixels that counts."""
+    height, width = influence_HW.shape
+    down_H, aside_W = (torch.arange(size) - middle for size in (height, width))
+    distance_HW = torch.maximum(down_H.abs()[:, None], aside_W.abs())
     far = torch.cat([influence_HW[[0, -1]], influence_HW.T[[0, -1]]])  # through a norm, if at all
-    least = torch.maximum(SHARE * influence_HW.max(), LEAK * far.mean())
-    distance = (torch.nonzero((influence_HW > 0) & (influence_HW >= least)) - middle).abs()
-    return int(distance.max()) if len(distance) else 0
+    size_D = torch.bincount(distance_HW.flatten())
+    ring_D = torch.bincount(distance_HW.flatten(), weights=influence_HW.flatten().cpu())
+    counts_D = (ring_D >= SHARE * ring_D.max()) & (ring_D >= LEAK * far.mean().cpu() * size_D)
+    farthest = torch.nonzero(counts_D & (ring_D > 0))
+    return int(farthest.max()) if len(farthest) else 0

@@ -70,7 +70,8 @@ def test_the_card_tells_what_is_known(run, tmp_path):
     for words in (
         "\n# conv_lstm on folder\n", 'load("conv_lstm/films")', "arXiv:1506.04214",
         "81.04 (79.2 … 83)",
-        "| persistence | 287.8", "1,500 sequences of films.npy", "7 updates in 11 min on 2 threads of A Chip",
+        "| persistence | 287.8", "1,500 sequences of films.npy",
+        "7 updates in 11 min on 2 threads of A Chip",
         "2 past and 2 future frames of 16×16", "Only squares move.", "steps = 7", "size = [16, 16]",
     ):  # fmt: skip
         assert words in card, words

@@ -86,7 +86,6 @@ def test_what_learns_nothing_ends_at_once(number, tmp_path):
 
         def calibrate_late(self, windows_BTCHW):
             os.kill(os.getpid(), number)
-            time.sleep(0.1)  # another thread may take the signal, and be slow to tell
             calibrate(self, windows_BTCHW)
 
         MeanFrame.calibrate = calibrate_late

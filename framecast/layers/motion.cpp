@@ -54,6 +54,7 @@ INLINE void spread_patches(const float* weights, Index patches, Index wide, cons
         }
 }
 
+// Most models have patches of 4 pixels: as a constant, that is one store.
 void spread(const float* weights, Index patches, const Shape& s, float* shares) {
     if (s.wide() == 4)
         spread_patches(weights, patches, 4, s, shares);
@@ -181,7 +182,8 @@ Shape read(const Index* n) { return {n[0], n[1], n[2], n[3], n[4], n[5], n[6]}; 
 
 }  // namespace
 
-// sizes: X, C, H, W, h, w, side. Scratch: for each thread what `scratch_...` counts.
+// sizes: X, C, H, W, h, w, side. Scratch: for each thread what `scratch_backward` counts; forward
+// takes less of it.
 extern "C" void move_frames(const float* frames, const float* weights, float* moved, float* scratch,
                             const Index* sizes, int threads) {
     Shape s = read(sizes);

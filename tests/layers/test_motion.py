@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
@@ -49,6 +49,8 @@ SIZES = st.tuples(*map(st.integers, (1, 1, 1, 1, 1, 1), (3, 3, 4, 9, 4, 9)))
 
 
 @settings(max_examples=30, deadline=None)
+@example(sizes=(2, 2, 2, 9, 4, 4), side=9)  # a block of 32 pixels and a rest, patches of 4
+@example(sizes=(2, 1, 2, 13, 2, 5), side=3)  # the same, of 5
 @given(sizes=SIZES, side=st.sampled_from([1, 3, 5]))
 def test_both_ways_agree(sizes, side):
     count, channels, rows, columns, tall, wide = sizes

@@ -1,7 +1,7 @@
 // The second view: training runs, renewed every few seconds while it is open.
 import { blob, get, Trouble } from "./api.js";
 import { draw } from "./chart.js";
-import { t } from "./words.js";
+import { dataName, t } from "./words.js";
 
 const AGAIN = 3000; // milliseconds
 const $ = (id) => document.getElementById(id);
@@ -39,7 +39,7 @@ function list(runs) {
   const items = runs.map((run) => {
     const item = document.createElement("li"), button = document.createElement("button");
     const name = Object.assign(document.createElement("strong"), { textContent: run.name });
-    const facts = [run.model, t(run.data), run.live ? t("going_on") : t("ended")].filter(Boolean).join(" · ");
+    const facts = [run.model, dataName(run.data), run.live ? t("going_on") : t("ended")].filter(Boolean).join(" · ");
     name.classList.toggle("live", run.live);
     button.type = "button";
     button.setAttribute("aria-pressed", String(run.name === chosen));
@@ -59,7 +59,7 @@ const minutes = (seconds) => (seconds < 90 ? `${Math.round(seconds)} s` : second
 export function tell() {
   if (!told) return;
   $("run-name").textContent = told.name;
-  const facts = { model: told.model, data: t(told.data), steps: (told.steps ?? 0).toLocaleString("en"), time: minutes(told.seconds ?? 0), best: told.best === null ? "–" : told.best.toPrecision(4) };
+  const facts = { model: told.model, data: dataName(told.data), steps: (told.steps ?? 0).toLocaleString("en"), time: minutes(told.seconds ?? 0), best: told.best === null ? "–" : told.best.toPrecision(4) };
   $("run-facts").replaceChildren(...Object.entries(facts).filter(([, value]) => value).map(([key, value]) => {
     const pair = document.createElement("div");
     pair.append(Object.assign(document.createElement("dt"), { textContent: t(key) }), Object.assign(document.createElement("dd"), { textContent: value }));

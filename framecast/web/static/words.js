@@ -29,7 +29,8 @@ const WORDS = {
     pad_help: "Pick a digit, press where it starts, and drag in the direction it shall move.",
     digit: "Digit {n}", remove: "Remove digit {n}", x: "x", y: "y", dx: "right", dy: "down",
     parameters_past: "{about}. Reads {past} frames.", trained_on: "Trained on {data}.", wait: "Too much to do: try again in {n} s.",
-    folder: "clips", array: "frames of an array", grid: "a grid of measurements", moving_digits: "moving digits", moving_mnist: "Moving MNIST",
+    data_folder: "clips", data_array: "frames of an array", data_grid: "a grid of measurements", data_moving_digits: "moving digits",
+    data_moving_mnist: "Moving MNIST",
     "two digits": "Two moving digits", "three digits": "Three moving digits", showers: "Drifting showers", pendulum: "A pendulum",
   },
   zh: {
@@ -61,7 +62,8 @@ const WORDS = {
     pad_help: "选一个数字，在起点按下，朝它要移动的方向拖动。",
     digit: "数字 {n}", remove: "移除数字 {n}", x: "x", y: "y", dx: "向右", dy: "向下",
     parameters_past: "{about}。读取 {past} 帧。", trained_on: "训练数据：{data}。", wait: "服务器繁忙，请在 {n} 秒后重试。",
-    folder: "视频片段", array: "数组中的帧", grid: "网格测量数据", moving_digits: "移动的数字", moving_mnist: "Moving MNIST",
+    data_folder: "视频片段", data_array: "数组中的帧", data_grid: "网格测量数据", data_moving_digits: "移动的数字",
+    data_moving_mnist: "Moving MNIST",
     "two digits": "两个移动的数字", "three digits": "三个移动的数字", showers: "飘移的阵雨", pendulum: "单摆",
   },
 };
@@ -75,6 +77,8 @@ const listeners = [];
 
 export const t = (key, values = {}) =>
   (WORDS[language][key] ?? key).replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
+// A data set by what it is; others by the name that their run gives, which may be any.
+export const dataName = (name) => WORDS[language][`data_${name}`] ?? name;
 export const chinese = () => language === "zh";
 export const onLanguage = (listener) => listeners.push(listener);
 

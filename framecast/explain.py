@@ -5,7 +5,7 @@ channels.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
@@ -99,6 +99,7 @@ def explain(
     past: int | None = None,
     at: tuple[int, int] | None = None,
     lead: int = 1,
+    watch: Callable[[float], None] = lambda share: None,
 ) -> Explanation:
     """Look into a forecast of what follows a clip.
 
@@ -114,6 +115,8 @@ def explain(
         at: row and column of the pixel that is traced back; by default the one that differs most
             from the last frame.
         lead: which forecast frame is traced back, from 1.
+        watch: called now and then with the share of the work that is done, from 0 to 1; most of it
+            is one more forecast for each past frame.
 
     Raises:
         InputError: what `forecast` refuses, or the pixel or lead time does not exist.
@@ -133,7 +136,7 @@ def explain(
     return Explanation(
         _shown(past_1MCHW),
         _shown(future_1NCHW),
-        _change(model, past_1MCHW, future_1NCHW),
+        _change(model, past_1MCHW, future_1NCHW, watch),
         _influence(model, past_1MCHW, at, lead),
         at,
         lead,
@@ -153,10 +156,16 @@ def _where_it_changes(past_1MCHW: Tensor, frame_1CHW: Tensor) -> tuple[int, int]
     return row, column
 
 
-def _change(model: Forecaster, past_1MCHW: Tensor, future_1NCHW: Tensor) -> Numbers:
+def _change(
+    model: Forecaster,
+    past_1MCHW: Tensor,
+    future_1NCHW: Tensor,
+    watch: Callable[[float], None],
+) -> Numbers:
     """Forecast again without each of the past frames: change_MN."""
     rows = []
     for frame in range(past_1MCHW.shape[1]):
+        watch((1 + frame) / (2 + past_1MCHW.shape[1]))  # one forecast before, a gradient after
         other = frame - 1 if frame else min(1, past_1MCHW.shape[1] - 1)
         unseen_1MCHW = past_1MCHW.clone()
         unseen_1MCHW[:, frame] = past_1MCHW[:, other]

@@ -94,6 +94,12 @@ def test_the_model_is_left_as_it_is():
     assert not any(part._forward_hooks for part in model.modules())
 
 
+def test_the_share_that_is_done_never_falls():
+    shares = []
+    explain(two_ago(), CLIP, 2, past=4, watch=shares.append)
+    assert shares == pytest.approx([1 / 6, 2 / 6, 3 / 6, 4 / 6])
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.progress import Progress
 
 from framecast.cli.options import Every, Grey, Run, Size, Variable, console, parse_size
 from framecast.errors import InputError
@@ -28,6 +30,8 @@ def explain(
 ) -> None:
     """Show what a forecast hangs on: which past frames and pixels, what the gates remember, reach.
 
+    It forecasts once more for each past frame: a large film takes minutes, --size 128 seconds.
+
     Example: framecast explain runs/x storm.mp4 -o explained.html
     """
     pixel = _pixel(at)
@@ -38,8 +42,16 @@ def explain(
 
     shape: dict[str, Any] = {"size": parse_size(size), "every": every or 1, "grey": bool(grey)}
     model, clip, _ = open_both(run, video, shape, variable)
-    with enough_memory("the gradient", "give a smaller --size, --past or --lead"):
-        found = look(model, clip, horizon, past=past, at=pixel, lead=lead)
+    with (
+        enough_memory("the gradient", "give a smaller --size, --past or --lead"),
+        Progress(console=Console(stderr=True), transient=True) as progress,
+    ):
+        task = progress.add_task("explaining", total=1.0)
+
+        def watch(share: float) -> None:
+            progress.update(task, completed=share)
+
+        found = look(model, clip, horizon, past=past, at=pixel, lead=lead, watch=watch)
     path = write_explanation(found, out, f"{run} on {video.name}")
     console.print(f"[green]{path}[/green]", soft_wrap=True)
     console.print(found.says, soft_wrap=True)

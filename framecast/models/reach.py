@@ -17,6 +17,7 @@ SIDES = (16, 32, 64)  # positions of the frames that are tried, until what count
 SMALLEST = 64  # pixels; in smaller frames a move to anywhere looks like what leaks through a norm
 LEAK = 2.5  # times the mean influence of the outermost pixels
 SAMPLES = 4  # sequences, over which influences are averaged
+LARGE = 256  # pixels; frames of this side are many enough in one sequence, and take long
 PLACES = 4  # within a patch: what is at its border sees less far to one side
 
 
@@ -51,7 +52,8 @@ def _reach_in(model: Forecaster, side: int) -> int:
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     past = model.task.past if isinstance(model, Direct) else 2
     generator = torch.Generator().manual_seed(0)
-    shape = (places * SAMPLES, past, model.task.channels, side, side)
+    samples = SAMPLES if side < LARGE else 1
+    shape = (places * samples, past, model.task.channels, side, side)
     past_BMCHW = torch.rand(shape, generator=generator).to(device)
     last_BCHW = past_BMCHW[:, -1].clone().requires_grad_()
     given_BMCHW = torch.cat([past_BMCHW[:, :-1], last_BCHW[:, None]], dim=1)

@@ -11,7 +11,7 @@ from torch import nn
 
 from framecast.layers.conv_lstm import ConvLSTMLayer
 from framecast.layers.convolution import WAYS, Kernel
-from framecast.layers.motion import move
+from framecast.layers.motion import cost_volume, move
 from framecast.metrics import METRICS
 from framecast.models.keras_conv_lstm import EPSILON, BatchNorm
 from tests.layers.test_conv_lstm_layer import GATES
@@ -158,6 +158,30 @@ def motion(seed):
     return [gradients(layer, call, x) for call in calls]
 
 
+def matched_in_a_loop(frames, before, patch, reach):
+    height, width = frames.shape[2:]
+    padded = F.pad(before, [reach] * 4)
+    costs = []
+    for down in range(2 * reach + 1):
+        for right in range(2 * reach + 1):
+            shifted = padded[:, :, down : down + height, right : right + width]
+            square = (frames - shifted) ** 2
+            patches = square.unflatten(3, (-1, patch)).unflatten(2, (-1, patch))
+            costs.append(patches.sum(dim=(1, 3, 5)))
+    return torch.stack(costs, dim=1)
+
+
+def matching(seed):
+    patch, reach = (1, 2, 4)[seed % 3], (1, 2, 4)[seed // 3 % 3]
+    x = torch.randn(2, 3, 12, 8, requires_grad=True)
+    before = nn.Parameter(torch.randn(2, 3, 12, 8))
+    layer = nn.ParameterList([before])
+    return [
+        gradients(layer, lambda x, call=call: call(x, before, patch, reach), x)
+        for call in (cost_volume, matched_in_a_loop)
+    ]
+
+
 def convolution(seed):
     way, side = [*WAYS.values()][seed % len(WAYS)], (3, 5)[seed % 2]
     weight, x = torch.randn(16, 16, side, side), way.laid_out(torch.randn(1, 16, 9, 7))
@@ -192,7 +216,7 @@ def batch_norm(seed):
     return [gradients(layer, call, x) for call in (layer, loop)]
 
 
-LAYERS = [conv_lstm, motion, convolution, batch_norm]
+LAYERS = [conv_lstm, motion, matching, convolution, batch_norm]
 TRIALS = 12
 
 

@@ -1,8 +1,10 @@
-// What is in each patch of a frame moves: a sum of displaced copies, weighted patch by patch.
+// What is in each patch of a frame moves: a sum of displaced copies, weighted patch by patch. And
+// where it was the frame before: how much it differs from what was there at each displacement.
 // motion.py compiles this file and calls the functions at its end.
 //
 // X frames of C channels, H rows and W columns, in h × w patches; side² displacements by whole
-// pixels. Frames are (X, C, H, W), weights (X, side², h, w). What comes in over the border is 0.
+// pixels. Frames are (X, C, H, W), weights and costs (X, side², h, w). What comes in over the border
+// is 0.
 
 #include <cstdint>
 #include <cstring>
@@ -28,8 +30,8 @@ struct Shape {
     Index reach() const { return side / 2; }
     Index padded() const { return width + 2 * reach(); }
     Index spread() const { return taps() * width; }
-    Index scratch_forward() const { return spread() + (tall() + 2 * reach()) * padded(); }
-    Index scratch_backward() const {
+    Index scratch_of_row() const { return spread() + (tall() + 2 * reach()) * padded(); }
+    Index scratch_of_frame() const {
         return 2 * (spread() + channels * (height + 2 * reach()) * padded());
     }
 };
@@ -42,6 +44,15 @@ void pad(const float* image, Index first, Index count, const Shape& s, float* ro
         if (y < 0 || y >= s.height) continue;
         memcpy(rows + i * s.padded() + s.reach(), image + y * s.width, sizeof(float) * s.width);
     }
+}
+
+// The other way: frames without their borders.
+void cut(const float* bordered, const Shape& s, float* image) {
+    Index high = s.height + 2 * s.reach();
+    for (Index c = 0; c < s.channels; c++)
+        for (Index y = 0; y < s.height; y++, image += s.width)
+            memcpy(image, bordered + (c * high + y + s.reach()) * s.padded() + s.reach(),
+                   sizeof(float) * s.width);
 }
 
 // The weights of each pixel of a row of patches, one displacement after the other.
@@ -171,19 +182,103 @@ void move_backward(const float* frame, const float* weights, const float* grad, 
             }
         gather(sums, patches, s, grad_weights);
     }
+    cut(back, s, grad_frame);
+}
+
+// BLOCK pixels of a row of patches at one displacement: sums of squared differences, one for each
+// column of pixels.
+void cost_block(const float* now, const float* from, float* sums, const Shape& s) {
+    Lanes sum[UNROLL] = {};
+    for (Index i = 0; i < s.tall(); i++, now += s.width, from += s.padded())
+        for (Index k = 0; k < UNROLL; k++) {
+            Lanes difference = load(now + k * LANES) - load(from + k * LANES);
+            sum[k] += difference * difference;
+        }
+    for (Index k = 0; k < UNROLL; k++) store(sums + k * LANES, load(sums + k * LANES) + sum[k]);
+}
+
+void cost_rest(const float* now, const float* from, float* sums, Index width, const Shape& s) {
+    for (Index i = 0; i < s.tall(); i++, now += s.width, from += s.padded())
+        for (Index x = 0; x < width; x++) sums[x] += (now[x] - from[x]) * (now[x] - from[x]);
+}
+
+// One row of patches of one frame.
+void cost(const float* now, const float* before, float* costs, Index patches, const Shape& s,
+          float* scratch) {
+    Index tall = s.tall(), first = patches * tall;
+    float *sums = scratch, *source = scratch + s.spread();
+    memset(sums, 0, sizeof(float) * s.spread());
+    for (Index c = 0; c < s.channels; c++) {
+        const float* row = now + (c * s.height + first) * s.width;
+        pad(before + c * s.height * s.width, first - s.reach(), tall + 2 * s.reach(), s, source);
+        for (Index tap = 0; tap < s.taps(); tap++) {
+            const float* from = source + tap / s.side * s.padded() + tap % s.side;
+            float* sum = sums + tap * s.width;
+            Index x = 0;
+            for (; x + BLOCK <= s.width; x += BLOCK) cost_block(row + x, from + x, sum + x, s);
+            cost_rest(row + x, from + x, sum + x, s.width - x, s);
+        }
+    }
+    gather(sums, patches, s, costs);
+}
+
+// Of BLOCK pixels at one displacement: what both frames get, but for a factor of two.
+void cost_back_block(const float* share, const float* now, const float* from, float* grad_now,
+                     float* back, const Shape& s) {
+    for (Index i = 0; i < s.tall(); i++) {
+        for (Index x = 0; x < BLOCK; x += LANES) {
+            Lanes pull = load(share + x) * (load(now + x) - load(from + x));
+            store(grad_now + x, load(grad_now + x) + pull);
+            store(back + x, load(back + x) - pull);
+        }
+        now += s.width, grad_now += s.width, from += s.padded(), back += s.padded();
+    }
+}
+
+void cost_back_rest(const float* share, const float* now, const float* from, float* grad_now,
+                    float* back, Index width, const Shape& s) {
+    for (Index i = 0; i < s.tall(); i++) {
+        for (Index x = 0; x < width; x++) {
+            float pull = share[x] * (now[x] - from[x]);
+            grad_now[x] += pull;
+            back[x] -= pull;
+        }
+        now += s.width, grad_now += s.width, from += s.padded(), back += s.padded();
+    }
+}
+
+void cost_backward(const float* now, const float* before, const float* grad, float* grad_now,
+                   float* grad_before, const Shape& s, float* scratch) {
+    Index high = s.height + 2 * s.reach(), plane = high * s.padded();
+    float *shares = scratch, *source = shares + s.spread(), *back = source + s.channels * plane;
     for (Index c = 0; c < s.channels; c++)
-        for (Index y = 0; y < s.height; y++)
-            memcpy(grad_frame + (c * s.height + y) * s.width,
-                   back + (c * high + y + s.reach()) * s.padded() + s.reach(),
-                   sizeof(float) * s.width);
+        pad(before + c * s.height * s.width, -s.reach(), high, s, source + c * plane);
+    memset(back, 0, sizeof(float) * s.channels * plane);
+    memset(grad_now, 0, sizeof(float) * s.pixels());
+    for (Index patches = 0; patches < s.rows; patches++) {
+        spread(grad, patches, s, shares);
+        for (Index i = 0; i < s.spread(); i++) shares[i] *= 2;  // of the square
+        for (Index c = 0; c < s.channels; c++)
+            for (Index tap = 0; tap < s.taps(); tap++) {
+                Index y = patches * s.tall(), x = 0, row = (c * s.height + y) * s.width;
+                Index at = c * plane + (y + tap / s.side) * s.padded() + tap % s.side;
+                float* share = shares + tap * s.width;
+                for (; x + BLOCK <= s.width; x += BLOCK)
+                    cost_back_block(share + x, now + row + x, source + at + x, grad_now + row + x,
+                                    back + at + x, s);
+                cost_back_rest(share + x, now + row + x, source + at + x, grad_now + row + x,
+                               back + at + x, s.width - x, s);
+            }
+    }
+    cut(back, s, grad_before);
 }
 
 Shape read(const Index* n) { return {n[0], n[1], n[2], n[3], n[4], n[5], n[6]}; }
 
 }  // namespace
 
-// sizes: X, C, H, W, h, w, side. Scratch: for each thread what `scratch_backward` counts; forward
-// takes less of it.
+// sizes: X, C, H, W, h, w, side. Scratch: for each thread what `scratch_of_frame` counts; what goes
+// by rows of patches takes less of it.
 extern "C" void move_frames(const float* frames, const float* weights, float* moved, float* scratch,
                             const Index* sizes, int threads) {
     Shape s = read(sizes);
@@ -191,7 +286,7 @@ extern "C" void move_frames(const float* frames, const float* weights, float* mo
     for (Index row = 0; row < s.frames * s.rows; row++) {
         Index x = row / s.rows;
         move(frames + x * s.pixels(), weights + x * s.weights(), moved + x * s.pixels(),
-             row % s.rows, s, scratch + thread() * s.scratch_forward());
+             row % s.rows, s, scratch + thread() * s.scratch_of_row());
     }
 }
 
@@ -203,5 +298,27 @@ extern "C" void move_frames_backward(const float* frames, const float* weights, 
     for (Index x = 0; x < s.frames; x++)
         move_backward(frames + x * s.pixels(), weights + x * s.weights(), grad + x * s.pixels(),
                       grad_frames + x * s.pixels(), grad_weights + x * s.weights(), s,
-                      scratch + thread() * s.scratch_backward());
+                      scratch + thread() * s.scratch_of_frame());
+}
+
+extern "C" void frame_costs(const float* frames, const float* before, float* costs, float* scratch,
+                            const Index* sizes, int threads) {
+    Shape s = read(sizes);
+#pragma omp parallel for num_threads(threads)
+    for (Index row = 0; row < s.frames * s.rows; row++) {
+        Index x = row / s.rows;
+        cost(frames + x * s.pixels(), before + x * s.pixels(), costs + x * s.weights(),
+             row % s.rows, s, scratch + thread() * s.scratch_of_row());
+    }
+}
+
+extern "C" void frame_costs_backward(const float* frames, const float* before, const float* grad,
+                                     float* grad_frames, float* grad_before, float* scratch,
+                                     const Index* sizes, int threads) {
+    Shape s = read(sizes);
+#pragma omp parallel for num_threads(threads) if (s.frames > 1)
+    for (Index x = 0; x < s.frames; x++)
+        cost_backward(frames + x * s.pixels(), before + x * s.pixels(), grad + x * s.weights(),
+                      grad_frames + x * s.pixels(), grad_before + x * s.pixels(), s,
+                      scratch + thread() * s.scratch_of_frame());
 }

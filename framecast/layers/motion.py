@@ -1,7 +1,8 @@
-"""Moving what is in each patch of a frame.
+"""Moving what is in each patch of a frame, and seeing how it has moved.
 
 Finn, Goodfellow and Levine, NeurIPS 2016, arXiv:1605.07157 (dynamic neural advection), here with
-one kernel per patch.
+one kernel per patch; Sun, Yang, Liu and Kautz, CVPR 2018, arXiv:1709.02371 (cost volume), here of
+pixels and not of learnt features.
 Shapes: X frames, C channels, H height, W width, h × w patches, K displacements.
 """
 
@@ -28,8 +29,7 @@ def move(frames_XCHW: Tensor, kernel_XKhw: Tensor) -> Tensor:
     Returns:
         moved_XCHW; what comes in over the border is 0.
     """
-    plain = frames_XCHW.device.type != "cpu" or frames_XCHW.dtype != torch.float32
-    library = None if plain else compiled(Path(__file__).with_name("motion.cpp"))
+    library = _library(frames_XCHW)
     if library is None:
         return _move(frames_XCHW, kernel_XKhw)
     moved_XCHW: Tensor = _Move.apply(  # type: ignore[no-untyped-call]
@@ -38,13 +38,39 @@ def move(frames_XCHW: Tensor, kernel_XKhw: Tensor) -> Tensor:
     return moved_XCHW
 
 
+def cost_volume(frames_XCHW: Tensor, before_XCHW: Tensor, patch: int, reach: int) -> Tensor:
+    """What it costs to say that each patch comes from each place nearby in the frame before.
+
+    Args:
+        frames_XCHW: H and W are multiples of the patch.
+        before_XCHW: the frame before each; 0 beyond its border.
+        patch: side of a patch in pixels.
+        reach: the farthest displacement in pixels, down and aside.
+
+    Returns:
+        cost_XKhw, K = (2 reach + 1)², row by row: squared differences, summed over a patch.
+    """
+    library = _library(frames_XCHW)
+    if library is None:
+        return _cost_volume(frames_XCHW, before_XCHW, patch, reach)
+    cost_XKhw: Tensor = _Cost.apply(  # type: ignore[no-untyped-call]
+        frames_XCHW.contiguous(), before_XCHW.contiguous(), patch, reach, library
+    )
+    return cost_XKhw
+
+
+def _library(frames_XCHW: Tensor) -> Library | None:
+    """The compiled code, where it can take these."""
+    plain = frames_XCHW.device.type != "cpu" or frames_XCHW.dtype != torch.float32
+    return None if plain else compiled(Path(__file__).with_name("motion.cpp"))
+
+
 def _move(frames_XCHW: Tensor, kernel_XKhw: Tensor) -> Tensor:
     """In plain torch: copies by columns, views by rows, so that memory grows with the side."""
-    count, channels, height, width = frames_XCHW.shape
+    height, width = frames_XCHW.shape[2:]
     _, taps, rows, columns = kernel_XKhw.shape
     side, wide = math.isqrt(taps), width // columns
-    bordered = F.pad(frames_XCHW, [side // 2] * 4)
-    aside = F.unfold(bordered, (1, side)).view(count, channels, side, -1, width)
+    aside = _aside(frames_XCHW, side)
     moved_XCHW = torch.zeros_like(frames_XCHW)
     for row in range(side):
         patches = aside[:, :, :, row : row + height].view(*aside.shape[:3], rows, -1, columns, wide)
@@ -53,31 +79,79 @@ def _move(frames_XCHW: Tensor, kernel_XKhw: Tensor) -> Tensor:
     return moved_XCHW
 
 
+def _cost_volume(frames_XCHW: Tensor, before_XCHW: Tensor, patch: int, reach: int) -> Tensor:
+    """In plain torch, in the same way."""
+    height = frames_XCHW.shape[2]
+    side = 2 * reach + 1
+    aside = _aside(before_XCHW, side)
+    cost_XKhw = []
+    for row in range(side):
+        square = (frames_XCHW[:, :, None] - aside[:, :, :, row : row + height]).square()
+        cost_XKhw.append(F.avg_pool2d(square.sum(dim=1), patch) * patch**2)
+    return torch.cat(cost_XKhw, dim=1)
+
+
+def _aside(frames_XCHW: Tensor, side: int) -> Tensor:
+    """Frames between zeros above and below, displaced by columns: X, C, side, H + side - 1, W."""
+    count, channels, _, width = frames_XCHW.shape
+    bordered = F.pad(frames_XCHW, [side // 2] * 4)
+    return F.unfold(bordered, (1, side)).view(count, channels, side, -1, width)
+
+
 class _Move(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, frames_XCHW: Tensor, kernel_XKhw: Tensor, library: Library) -> Tensor:
         ctx.library = library
         ctx.save_for_backward(frames_XCHW, kernel_XKhw)
         moved_XCHW = torch.empty_like(frames_XCHW)
-        _call(library.move_frames, (frames_XCHW, kernel_XKhw), (moved_XCHW,))
+        _call(library.move_frames, kernel_XKhw, frames_XCHW, kernel_XKhw, moved_XCHW)
         return moved_XCHW
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_XCHW: Tensor) -> tuple[Tensor | None, ...]:
-        frames_XCHW, kernel_XKhw = ctx.saved_tensors
+        frames_XCHW, kernel_XKhw = given = ctx.saved_tensors
         grads = torch.empty_like(frames_XCHW), torch.empty_like(kernel_XKhw)
-        given = frames_XCHW, kernel_XKhw, grad_XCHW.contiguous()
-        _call(ctx.library.move_frames_backward, given, grads)
+        function = ctx.library.move_frames_backward
+        _call(function, kernel_XKhw, *given, grad_XCHW.contiguous(), *grads)
         return *grads, None
 
 
-def _call(function: Any, given: tuple[Tensor, ...], wanted: tuple[Tensor, ...]) -> None:
-    frames_XCHW, kernel_XKhw = given[:2]
+class _Cost(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        frames_XCHW: Tensor,
+        before_XCHW: Tensor,
+        patch: int,
+        reach: int,
+        library: Library,
+    ) -> Tensor:
+        ctx.library = library
+        ctx.save_for_backward(frames_XCHW, before_XCHW)
+        count, _, height, width = frames_XCHW.shape
+        shape = (count, (2 * reach + 1) ** 2, height // patch, width // patch)
+        cost_XKhw = frames_XCHW.new_empty(shape)
+        _call(library.frame_costs, cost_XKhw, frames_XCHW, before_XCHW, cost_XKhw)
+        return cost_XKhw
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_XKhw: Tensor) -> tuple[Tensor | None, ...]:
+        frames_XCHW, before_XCHW = given = ctx.saved_tensors
+        grads = torch.empty_like(frames_XCHW), torch.empty_like(before_XCHW)
+        grad_XKhw = grad_XKhw.contiguous()
+        _call(ctx.library.frame_costs_backward, grad_XKhw, *given, grad_XKhw, *grads)
+        return *grads, None, None, None
+
+
+def _call(function: Any, like_XKhw: Tensor, frames_XCHW: Tensor, *others: Tensor) -> None:
+    """Give a compiled function its tensors and their sizes; K, h and w are those of `like_XKhw`."""
     _, channels, height, width = frames_XCHW.shape
-    _, taps, rows, columns = kernel_XKhw.shape
+    _, taps, rows, columns = like_XKhw.shape
     side = math.isqrt(taps)
     # Weights and sums of each pixel of a row of patches; all pixels and gradients, with a border.
     need = 2 * (taps * width + channels * (height + side - 1) * (width + side - 1))
     scratch = frames_XCHW.new_empty(torch.get_num_threads() * need)
-    call(function, (*given, *wanted, scratch), (*frames_XCHW.shape, rows, columns, side))
+    sizes = (*frames_XCHW.shape, rows, columns, side)
+    call(function, (frames_XCHW, *others, scratch), sizes)

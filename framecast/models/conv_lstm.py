@@ -7,8 +7,11 @@ cut into patches, and a 1×1 convolution reads the hidden maps of all layers. Hi
 coarser maps (`scales`), so that what is far away has a say: a digit turns back at the border as a
 whole. With `motion` that convolution also says how each patch of the last frame moves on (Finn,
 Goodfellow and Levine, NeurIPS 2016, arXiv:1605.07157: dynamic neural advection, here with one
-kernel per patch), and what it draws is added: shapes need not be learnt before their motion. Where
-most stands still, as before a fixed camera, a fresh model repeats the last frame (`calibrate`).
+kernel per patch), and what it draws is added: shapes need not be learnt before their motion. With
+`match` the first layer also reads how each patch compares with what was around it the frame before
+(Sun et al., CVPR 2018, arXiv:1709.02371: cost volume, here of pixels): how things move need not be
+learnt either, it is seen. Where most stands still, as before a fixed camera, a fresh model repeats
+the last frame (`calibrate`).
 Shapes: B batch, T frames, C channels, P = C × patch² pixels of a patch, D hidden channels,
 H height, W width, X = T × B, K displacements.
 """
@@ -25,7 +28,7 @@ from torch import Tensor, nn
 
 from framecast.layers.conv_lstm import ConvLSTMLayer
 from framecast.layers.gates import Gates, Norm
-from framecast.layers.motion import move
+from framecast.layers.motion import cost_volume, move
 from framecast.missing import filled
 from framecast.models.forecaster import Recurrent, RecurrentConfig, State, Task
 from framecast.models.paper import Paper
@@ -57,6 +60,9 @@ class ConvLSTMConfig(RecurrentConfig):
         0, ge=0, le=4096, description="channels between the layers and what is drawn; 0: none"
     )
     motion: int = Field(4, ge=0, le=16, description="pixels a patch may move; 0: draw all")
+    match: int = Field(
+        0, ge=0, le=4096, description="channels for what moved since the last frame; 0: none"
+    )
     norm: Norm = Field("group", description="of the gates: none, layer or group")
     output: Literal["linear", "sigmoid"] = Field("linear", description="sigmoid keeps [0, 1]")
 
@@ -72,6 +78,8 @@ class ConvLSTMConfig(RecurrentConfig):
             raise ValueError("scales are 1, 2, 4 or 8")
         if len(self.scales) not in (1, len(self.hidden)) or [*self.scales] != sorted(self.scales):
             raise ValueError("give one scale for all layers, or one for each that never falls")
+        if self.match and not self.motion:
+            raise ValueError("match needs motion: how many pixels to look around")
         if self.loss == "bce" and self.output == "linear":
             raise ValueError("loss=bce needs output=sigmoid")
         return self
@@ -126,7 +134,7 @@ class ConvLSTM(Recurrent):
         self.layers = nn.ModuleList(
             ConvLSTMLayer(inputs * step**2, hidden, kernel, Gates(norm=config.norm))
             for inputs, step, hidden, kernel in zip(
-                (self.pixels, *config.hidden),
+                (self.pixels + config.match, *config.hidden),
                 coarser,
                 config.hidden,
                 config.kernel_of_each,
@@ -145,6 +153,7 @@ class ConvLSTM(Recurrent):
             )
         )
         self.mixed = nn.Conv2d(config.mix, drawn, 1) if config.mix else None
+        self.matched = nn.Conv2d(self.said[-1], config.match, 1) if config.match else None
 
     def calibrate(self, windows_BTCHW: Iterable[Tensor]) -> None:
         """Start from the last frame where that is nearer to the next one than the mean frame is."""
@@ -163,11 +172,12 @@ class ConvLSTM(Recurrent):
 
     def next_frames(self, frames_BTCHW: Tensor, state: State = None) -> tuple[Tensor, State]:
         """Read all frames layer by layer, so that each layer sees them in one convolution."""
-        below_BTDHW = F.pixel_unshuffle(frames_BTCHW, self.config.patch)
+        last_BCHW, *before = state or [None] * (1 + len(self.layers))
+        below_BTDHW = self._read(frames_BTCHW, last_BCHW)
         maps, states = [], []
         for number, layer in enumerate(self.layers):
             below_BTDHW = F.pixel_unshuffle(below_BTDHW, self.coarser[number])
-            below_BTDHW, after = layer(below_BTDHW, state and state[number])
+            below_BTDHW, after = layer(below_BTDHW, before[number])
             # Time first, as it lies in memory: else what follows copies all of it.
             hidden_XDHW = below_BTDHW.transpose(0, 1).flatten(0, 1)
             said = self.heads[number](hidden_XDHW)
@@ -178,7 +188,26 @@ class ConvLSTM(Recurrent):
         if self.mixed:
             maps_XQHW = self.mixed(F.silu(maps_XQHW))
         next_XCHW = self._draw(maps_XQHW, frames_TBCHW.flatten(0, 1))
-        return next_XCHW.view(frames_TBCHW.shape).transpose(0, 1), states
+        read_BCHW = frames_BTCHW[:, -1] if self.matched else None
+        return next_XCHW.view(frames_TBCHW.shape).transpose(0, 1), [read_BCHW, *states]
+
+    def _read(self, frames_BTCHW: Tensor, last_BCHW: Tensor | None) -> Tensor:
+        """Patches as channels and, with `match`, how each compares with the frame before."""
+        patches_BTPHW = F.pixel_unshuffle(frames_BTCHW, self.config.patch)
+        if not self.matched:
+            return patches_BTPHW
+        if last_BCHW is None:
+            last_BCHW = torch.zeros_like(frames_BTCHW[:, 0])
+        before_BTCHW = torch.cat([last_BCHW[:, None], frames_BTCHW[:, :-1]], dim=1)
+        cost_XKHW = cost_volume(
+            frames_BTCHW.flatten(0, 1),
+            before_BTCHW.flatten(0, 1),
+            self.config.patch,
+            self.config.motion,
+        )
+        matched_XDHW = F.silu(self.matched(cost_XKHW / self.config.patch))
+        matched_BTDHW = matched_XDHW.unflatten(0, frames_BTCHW.shape[:2])
+        return torch.cat([patches_BTPHW, matched_BTDHW], dim=2)
 
     def _draw(self, maps_XQHW: Tensor, frames_XCHW: Tensor) -> Tensor:
         """The next frames, from what all layers say and, with `motion`, the frames before them."""

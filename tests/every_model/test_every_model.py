@@ -32,6 +32,7 @@ TINY = {
         "mix": 5,
         "patch": 2,
         "motion": 2,
+        "match": 3,
         "norm": "group",
     },
     "encoder_forecaster": {"hidden": (4, 6), "stride": (2, 2), "down": (3, 3), "thin": 3},

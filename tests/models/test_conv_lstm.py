@@ -11,9 +11,9 @@ from framecast.models.reach import reach
 
 
 @pytest.mark.parametrize("patch", [1, 2, 4, 8])
-@pytest.mark.parametrize("motion", [0, 2])
-def test_any_patch_channels_and_size(patch: int, motion: int) -> None:
-    settings = {"hidden": (3, 2), "kernel": 3, "patch": patch, "motion": motion}
+@pytest.mark.parametrize(("motion", "match"), [(0, 0), (2, 0), (2, 3)])
+def test_any_patch_channels_and_size(patch: int, motion: int, match: int) -> None:
+    settings = {"hidden": (3, 2), "kernel": 3, "patch": patch, "motion": motion, "match": match}
     model = build_model("conv_lstm", settings, Task(channels=2))
     assert model(torch.rand(2, 3, 2, 16, 24), 4).shape == (2, 4, 2, 16, 24)
 
@@ -68,7 +68,24 @@ def test_a_coarser_layer_sees_the_mean_and_more_of_the_positions_below(mix) -> N
     model = build_model("conv_lstm", settings, Task(1, 16, 16, 4, 3))
     assert model.multiple == 4
     states = model.next_frames(torch.rand(1, 2, 1, 16, 16))[1]
-    assert [tuple(hidden.shape[2:]) for hidden, _ in states] == [(8, 8), (4, 4)]
+    assert [tuple(hidden.shape[2:]) for hidden, _ in states[1:]] == [(8, 8), (4, 4)]
+
+
+def test_what_moved_is_seen_from_frame_to_frame_and_across_pieces() -> None:
+    model = build_model("conv_lstm", {"hidden": 4, "motion": 2, "match": 3}, Task(1, 16, 16, 4, 3))
+    frames = torch.rand(2, 5, 1, 16, 16)
+    whole, _ = model.next_frames(frames)
+    first, state = model.next_frames(frames[:, :3])
+    second, _ = model.next_frames(frames[:, 3:], state)
+    torch.testing.assert_close(torch.cat([first, second], dim=1), whole)
+    # The same hidden maps, another frame before: what is seen to have moved differs.
+    other, _ = model.next_frames(frames[:, 3:], [frames[:, 0], *state[1:]])
+    assert (other - second).abs().max() > 1e-4
+
+
+def test_matching_without_motion_is_refused() -> None:
+    with pytest.raises(InputError, match="match needs motion"):
+        build_model("conv_lstm", {"hidden": 4, "motion": 0, "match": 3})
 
 
 def test_scales_see_farther() -> None:

@@ -8,7 +8,7 @@ if TYPE_CHECKING:  # torch is imported when a command runs
     from framecast.models.forecaster import Forecaster
 
 
-class Opened(NamedTuple):
+class RunAndClip(NamedTuple):
     """What a command works on.
 
     Args:
@@ -22,7 +22,7 @@ class Opened(NamedTuple):
     trained_on: dict[str, Any]
 
 
-def open_both(run: str, video: Path, look: dict[str, Any], variable: str | None) -> Opened:
+def open_both(run: str, video: Path, look: dict[str, Any], variable: str | None) -> RunAndClip:
     """Load a run and open a video for it.
 
     Args:
@@ -43,8 +43,8 @@ def open_both(run: str, video: Path, look: dict[str, Any], variable: str | None)
     model = load(run)
     trained_on = config_of(run).get("data", {})
     if variable is not None:
-        return Opened(model, read_variable(video, variable, **look), trained_on)
+        return RunAndClip(model, read_variable(video, variable, **look), trained_on)
     clip = open_footage(video, crop=trained_on.get("fit") != "squeeze", **look)
     if isinstance(clip, Clip) and is_layout(video):
         clip, _ = without_outages(clip)
-    return Opened(model, clip, trained_on)
+    return RunAndClip(model, clip, trained_on)

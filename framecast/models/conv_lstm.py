@@ -206,7 +206,7 @@ class ConvLSTM(Recurrent):
             self.config.motion,
         )
         matched_XDHW = F.silu(self.matched(cost_XKHW / self.config.patch))
-        matched_BTDHW = matched_XDHW.unflatten(0, frames_BTCHW.shape[:2])
+        matched_BTDHW = matched_XDHW.view(*frames_BTCHW.shape[:2], *matched_XDHW.shape[1:])
         return torch.cat([patches_BTPHW, matched_BTDHW], dim=2)
 
     def _draw(self, maps_XQHW: Tensor, frames_XCHW: Tensor) -> Tensor:

@@ -172,8 +172,8 @@ class ConvLSTM(Recurrent):
 
     def next_frames(self, frames_BTCHW: Tensor, state: State = None) -> tuple[Tensor, State]:
         """Read all frames layer by layer, so that each layer sees them in one convolution."""
-        last_BCHW, *before = state or [None] * (1 + len(self.layers))
-        below_BTDHW = self._read(frames_BTCHW, last_BCHW)
+        before = state[-len(self.layers) :] if state else [None] * len(self.layers)
+        below_BTDHW = self._read(frames_BTCHW, state and state[0])
         maps, states = [], []
         for number, layer in enumerate(self.layers):
             below_BTDHW = F.pixel_unshuffle(below_BTDHW, self.coarser[number])
@@ -188,8 +188,8 @@ class ConvLSTM(Recurrent):
         if self.mixed:
             maps_XQHW = self.mixed(F.silu(maps_XQHW))
         next_XCHW = self._draw(maps_XQHW, frames_TBCHW.flatten(0, 1))
-        read_BCHW = frames_BTCHW[:, -1] if self.matched else None
-        return next_XCHW.view(frames_TBCHW.shape).transpose(0, 1), [read_BCHW, *states]
+        last = [frames_BTCHW[:, -1]] if self.matched else []
+        return next_XCHW.view(frames_TBCHW.shape).transpose(0, 1), [*last, *states]
 
     def _read(self, frames_BTCHW: Tensor, last_BCHW: Tensor | None) -> Tensor:
         """Patches as channels and, with `match`, how each compares with the frame before."""

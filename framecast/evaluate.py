@@ -196,6 +196,24 @@ def evaluate(
     return Scores(called, type(windows).__name__, count, scores[None], beside, example)
 
 
+def as_trained(run: str | Path, source: str, task: Task, variable: str | None) -> dict[str, Any]:
+    """Data settings for a run: all of its own on data of the kind that it was trained on.
+
+    Args:
+        run: a run folder or the name of a model.
+        source: a data set's name, or the path of data, as in `open_data`.
+        task: of its model; on other data, past and future alone are known.
+        variable: which of a grid.
+
+    Raises:
+        InputError: there is no such data.
+    """
+    trained_on = config_of(run).get("data", {})
+    known = {"past": task.past, "future": task.future}
+    name, implied = locate(source, variable)
+    return trained_on | known | implied if trained_on.pop("name", None) == name else known
+
+
 def evaluate_run(
     run: str | Path,
     source: str,
@@ -226,13 +244,11 @@ def evaluate_run(
         InputError: the run, the data or a setting cannot be used.
     """
     model = load(run)
-    trained_on = config_of(run).get("data", {})
-    known = {"past": model.task.past, "future": model.task.future}
     typed = dict(settings or {})
-    name, implied = locate(source, typed.get("variable"))
-    if trained_on.pop("name", None) == name:
-        known = trained_on | known | implied
+    known = as_trained(run, source, model.task, typed.get("variable"))
     if split == "all":
+        name, _ = locate(source, typed.get("variable"))
+        trained_on = config_of(run).get("data", {})
         _check_kept_apart(name, (known | typed).get("root", source), trained_on)
         known.pop("first", None)
         typed["parts"], split = 1, "test"

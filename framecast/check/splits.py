@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from framecast.check.probing import Verdict, verdict
-from framecast.data.windows import Dataset, Windows
+from framecast.data.windows import Dataset, Windows, apart
 
 MOST = 500  # windows of a split that are looked at, spread evenly
 SIDE = 16  # pixels of the thumbnails that near duplicates are found by
@@ -69,7 +69,9 @@ def _compare(
 
 def _look(windows: Windows) -> _Seen:
     digests: dict[bytes, Tensor] = {}
-    index = np.unique(np.linspace(0, len(windows) - 1, min(MOST, len(windows))).astype(np.int64))
+    all_of_it = apart(windows)
+    places = np.linspace(0, len(all_of_it) - 1, min(MOST, len(all_of_it))).astype(np.int64)
+    index = all_of_it[np.unique(places)]
     for number in index:
         for frame_CHW in windows.batch(np.array([number]))[0].nan_to_num():
             if frame_CHW.std() > FLAT:
@@ -78,7 +80,7 @@ def _look(windows: Windows) -> _Seen:
                 if digest not in digests:
                     digests[digest] = F.adaptive_avg_pool2d(frame_CHW.mean(0)[None], SIDE).flatten()
     thumbs_PX = torch.stack([*digests.values()]) if digests else torch.zeros(0, SIDE**2)
-    whole = len(index) == len(windows) and not windows.endless
+    whole = len(index) == len(all_of_it) and not windows.endless
     return _Seen([*digests], thumbs_PX, thumbs_PX.std(dim=1), whole)
 
 

@@ -4,10 +4,17 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
-from framecast.cli.options import Every, Grey, Run, Size, Variable, console, parse_size
+from framecast.cli.options import (
+    Every,
+    Grey,
+    Run,
+    Size,
+    Variable,
+    console,
+    parse_size,
+    transient_bar,
+)
 from framecast.errors import InputError
 
 
@@ -44,7 +51,7 @@ def explain(
     model, clip, _ = open_both(run, video, shape, variable)
     with (
         enough_memory("the gradient", "give a smaller --size, --past or --lead"),
-        Progress(console=Console(stderr=True), transient=True) as progress,
+        transient_bar() as progress,
     ):
         task = progress.add_task("explaining", total=1.0)
 

@@ -196,8 +196,9 @@ def check(
 ) -> None:
     """Probe a model: what it sees, learns, keeps and saves.
 
-    With data, also whether the splits leak and whether the model sees as far as things move. The
-    exit code is 1 when one of the probes fails.
+    With data, also whether the splits leak and whether the model sees as far as things move; what
+    is of the kind that a run was trained on is read with its settings. The exit code is 1 when one
+    of the probes fails.
 
     Example: framecast check keras_conv_lstm --set model.head=tutorial
     """
@@ -205,6 +206,7 @@ def check(
     from framecast.check import check_data, check_motion
     from framecast.checkpoint import config_of, load
     from framecast.data import open_data
+    from framecast.evaluate import as_trained
     from framecast.models import MODELS, build_model
 
     settings = sections(sets)
@@ -216,7 +218,9 @@ def check(
     forecaster = build_model(model, settings["model"]) if fresh else load(model)
     verdicts = probe(forecaster, draws=draws)
     if data is not None:
-        given = open_data(data, settings["data"])
+        typed = settings["data"]
+        known = as_trained(model, data, forecaster.task, typed.get("variable"))
+        given = open_data(data, known | typed)
         verdicts += [*check_data(given), *check_motion(forecaster, given)]
     table = Table("probe", "verdict", "detail")
     for verdict in verdicts:

@@ -6,11 +6,9 @@ from importlib.metadata import metadata
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
-from framecast.cli.options import console
+from framecast.cli.options import console, transient_bar
 
 if TYPE_CHECKING:  # torch is imported when a command runs
     from framecast.models.paper import Paper
@@ -42,9 +40,8 @@ def models(
     """
     from framecast.models import MODELS
 
-    to_stderr = Console(stderr=True)
     # Without a thread that draws: it would take its share of what is measured.
-    with Progress(console=to_stderr, transient=True, auto_refresh=False) as progress:
+    with transient_bar(auto_refresh=False) as progress:
         rows = []
         for row in progress.track(_rows(speed), len(MODELS), description="measuring"):
             rows.append(row)

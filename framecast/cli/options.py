@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.progress import Progress
 
 from framecast.errors import InputError
 
@@ -48,6 +49,13 @@ Sets = Annotated[
     list[str] | None,
     typer.Option("--set", help="Any setting, such as model.hidden=64,64. Repeatable."),
 ]
+
+
+def transient_bar(*, auto_refresh: bool = True) -> Progress:
+    """A progress bar that is gone at the end; none where nobody sees it, as in a pipe."""
+    to_stderr = Console(stderr=True)
+    disable = not to_stderr.is_terminal
+    return Progress(console=to_stderr, transient=True, auto_refresh=auto_refresh, disable=disable)
 
 
 def given(**values: object) -> dict[str, Any]:

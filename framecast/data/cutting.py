@@ -125,6 +125,13 @@ class ClipWindows:
         ]
         return np.concatenate(order)
 
+    def apart(self) -> NDArray[np.int64]:
+        """Indices of as few windows as hold every frame."""
+        step = max(1, self.length // self.stride)
+        firsts, lasts = np.array([0, *self._ends[:-1]]), self._ends - 1
+        whole = [np.arange(first, last, step) for first, last in zip(firsts, lasts, strict=True)]
+        return np.unique(np.concatenate([*whole, lasts]))
+
     def _blocks(self) -> tuple[list[NDArray[np.int64]], NDArray[np.int64]]:
         """Indices of the windows that are decoded together, and the bytes of their frames."""
         blocks, sizes = [], []

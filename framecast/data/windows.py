@@ -104,6 +104,20 @@ def shuffled(windows: Windows, rng: np.random.Generator) -> NDArray[np.int64]:
     return rng.permutation(len(windows))
 
 
+@runtime_checkable
+class OverlappingWindows(Protocol):
+    """Windows that share frames with their neighbours."""
+
+    def apart(self) -> NDArray[np.int64]:
+        """Indices of as few windows as hold every frame."""
+        ...
+
+
+def apart(windows: Windows) -> NDArray[np.int64]:
+    """Indices of windows that hold every frame, and few of them twice."""
+    return windows.apart() if isinstance(windows, OverlappingWindows) else np.arange(len(windows))
+
+
 class DataConfig(Settings):
     """Settings that every data set has."""
 

@@ -85,6 +85,11 @@ def test_train_evaluate_forecast_check(run: Run, clip: Path, trained: Path, tmp_
     assert np.load("f.npy").shape[:3] == (6, 32, 32)
     code, out, _ = run("check", trained)
     assert code == 0, out
+    np.save("short.npy", np.load(clip)[:40])  # three parts of 4 + 4 frames, not of 10 + 10
+    code, out, err = run("check", trained, "--data", "short.npy")
+    assert (code, err) == (1, "")
+    assert "frames are equal to one of train" in " ".join(out.split())
+    assert "too few" in run("check", "persistence", "--data", "short.npy")[2]
 
 
 def test_a_baseline_needs_no_training(run: Run, clip: Path) -> None:

@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from framecast.clip import Clip
 from framecast.data import open_data
 from framecast.data.cutting import ClipsConfig, ClipWindows, split_clips, split_first
 from framecast.data.film import Cache, Film
-from framecast.data.windows import pick, shuffled
+from framecast.data.windows import apart, pick, shuffled
 from framecast.errors import InputError
 
 
@@ -27,9 +28,9 @@ def config(past: int = 3, future: int = 2, stride: int = 1, seed: int = 0) -> Cl
     return ClipsConfig(root=".", past=past, future=future, stride=stride, seed=seed)
 
 
-def hashes(windows: ClipWindows) -> set[str]:
-    """Of every frame of every window."""
-    window_BTCHW = windows.batch(np.arange(len(windows)))
+def hashes(windows: ClipWindows, index: NDArray[np.int64] | None = None) -> set[str]:
+    """Of every frame of these windows, or of all."""
+    window_BTCHW = windows.batch(np.arange(len(windows)) if index is None else index)
     return {hashlib.sha256(frame.numpy()).hexdigest() for frame in window_BTCHW.flatten(0, 1)}
 
 
@@ -55,6 +56,15 @@ def test_every_window_is_inside_one_clip(lengths, length, stride):
         wanted_TCHW = clip.frames_THWC[start : start + length].transpose(0, 3, 1, 2)
         got_TCHW = windows.batch(np.array([index]))[0] * 255
         np.testing.assert_allclose(got_TCHW, wanted_TCHW, atol=1e-4)
+
+
+@given(st.lists(st.integers(5, 30), min_size=1, max_size=4), st.integers(1, 5), st.integers(1, 7))
+def test_few_windows_hold_every_frame(lengths, length, stride):
+    windows = ClipWindows(clips(*lengths), length, stride)
+    few = apart(windows)
+    assert hashes(windows, few) == hashes(windows)
+    if stride == 1:  # the last of a clip comes on top of those that are counted from its first
+        assert len(few) <= sum(1 + count // length for count in lengths)
 
 
 def test_measured_values_are_scaled_by_their_range():

@@ -70,7 +70,8 @@ CASES = (
 
 def parts(folder: Path, runs: Path) -> tuple[Path, Path]:
     """Copies of the first frames of a folder, and of the others."""
-    first, last = runs / folder.name / "first", runs / folder.name / "last"
+    copies = runs / f"{folder.name}_parts"  # not where the run itself will be
+    first, last = copies / "first", copies / "last"
     for number_, path in enumerate(sorted(folder.iterdir())):
         to = first if number_ < FIRST else last
         to.mkdir(parents=True, exist_ok=True)

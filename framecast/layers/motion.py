@@ -7,6 +7,7 @@ Shapes: X frames, C channels, H height, W width, h × w patches, K displacements
 """
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,36 +67,42 @@ def _library(frames_XCHW: Tensor) -> Library | None:
 
 
 def _move(frames_XCHW: Tensor, kernel_XKhw: Tensor) -> Tensor:
-    """In plain torch: copies by columns, views by rows, so that memory grows with the side."""
-    height, width = frames_XCHW.shape[2:]
+    """In plain torch."""
     _, taps, rows, columns = kernel_XKhw.shape
-    side, wide = math.isqrt(taps), width // columns
-    aside = _aside(frames_XCHW, side)
-    moved_XCHW = torch.zeros_like(frames_XCHW)
-    for row in range(side):
-        patches = aside[:, :, :, row : row + height].view(*aside.shape[:3], rows, -1, columns, wide)
-        weight = kernel_XKhw[:, None, row * side : (row + 1) * side, :, None, :, None]
+    wide = frames_XCHW.shape[3] // columns
+    moved_XCHW, done = torch.zeros_like(frames_XCHW), 0
+    for there_XCDHW in _displaced(frames_XCHW, math.isqrt(taps)):
+        count = there_XCDHW.shape[2]
+        patches = there_XCDHW.view(*there_XCDHW.shape[:3], rows, -1, columns, wide)
+        weight = kernel_XKhw[:, None, done : done + count, :, None, :, None]
         moved_XCHW = moved_XCHW + (patches * weight).sum(dim=2).view_as(frames_XCHW)
+        done += count
     return moved_XCHW
 
 
 def _cost_volume(frames_XCHW: Tensor, before_XCHW: Tensor, patch: int, reach: int) -> Tensor:
-    """In plain torch, in the same way."""
-    height = frames_XCHW.shape[2]
-    side = 2 * reach + 1
-    aside = _aside(before_XCHW, side)
+    """In plain torch."""
     cost_XKhw = []
-    for row in range(side):
-        square = (frames_XCHW[:, :, None] - aside[:, :, :, row : row + height]).square()
-        cost_XKhw.append(F.avg_pool2d(square.sum(dim=1), patch) * patch**2)
+    for there_XCDHW in _displaced(before_XCHW, 2 * reach + 1):
+        square_XCDHW = (frames_XCHW[:, :, None] - there_XCDHW).square()
+        cost_XKhw.append(F.avg_pool2d(square_XCDHW.sum(dim=1), patch) * patch**2)
     return torch.cat(cost_XKhw, dim=1)
 
 
-def _aside(frames_XCHW: Tensor, side: int) -> Tensor:
-    """Frames between zeros above and below, displaced by columns: X, C, side, H + side - 1, W."""
-    count, channels, _, width = frames_XCHW.shape
+def _displaced(frames_XCHW: Tensor, side: int) -> Iterator[Tensor]:
+    """Each frame as it is seen from side² displacements, in pieces of D of them: X, C, D, H, W."""
+    count, channels, height, width = frames_XCHW.shape
+    if torch.compiler.is_exporting():  # all at once: tracing takes long for each operation
+        one_hot = torch.eye(side**2, dtype=frames_XCHW.dtype).view(-1, 1, side, side)
+        one_by_one = frames_XCHW.reshape(-1, 1, height, width)
+        there = F.conv2d(one_by_one, one_hot, padding=side // 2)
+        yield there.view(count, channels, -1, height, width)
+        return
+    # Copies by columns, views by rows, so that memory grows with the side.
     bordered = F.pad(frames_XCHW, [side // 2] * 4)
-    return F.unfold(bordered, (1, side)).view(count, channels, side, -1, width)
+    aside = F.unfold(bordered, (1, side)).view(count, channels, side, -1, width)
+    for row in range(side):
+        yield aside[:, :, :, row : row + height]
 
 
 class _Move(torch.autograd.Function):

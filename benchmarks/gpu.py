@@ -28,7 +28,7 @@ from framecast.data.moving_digits import MovingDigits, MovingDigitsConfig
 from framecast.data.windows import batch_on
 from framecast.layers import graphs
 from framecast.train.graphs import Gradients
-from framecast.train.loop import Objective
+from framecast.train.objective import Objective
 
 EPOCHS, SEQUENCES = 20, 900  # the tutorial trains on 900 sequences of 1,000
 TRAIN_BATCHES, BATCHES, DRAWN = (16, 128), (1, 128), (64, 1024)

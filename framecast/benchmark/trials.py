@@ -28,7 +28,7 @@ from framecast.train.config import (
     shipped_recipes,
 )
 from framecast.train.environment import hardware
-from framecast.train.loop import learns
+from framecast.train.objective import learns
 
 Sections = Mapping[str, Mapping[str, Any]]
 

@@ -208,9 +208,9 @@ def _measure(shape: Shape) -> str:
 def step_seconds(shape: Shape, way: Way) -> float:
     """Measured now: the fastest of some steps, after one that sets up the kernels."""
     channels, sides = shape.hidden, (shape.height, shape.width)
-    kernel = Kernel(torch.rand(4 * channels, channels, shape.kernel, shape.kernel), way)
-    hidden = way.laid_out(torch.rand(shape.batch * FRAMES, channels, *sides))
-    grad = way.laid_out(torch.rand(shape.batch * FRAMES, 4 * channels, *sides))
+    kernel = Kernel(torch.ones(4 * channels, channels, shape.kernel, shape.kernel), way)
+    hidden = way.laid_out(torch.ones(shape.batch * FRAMES, channels, *sides))
+    grad = way.laid_out(torch.ones(shape.batch * FRAMES, 4 * channels, *sides))
     seconds = []
     for _ in range(1 + RUNS):
         start = time.perf_counter()

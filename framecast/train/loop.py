@@ -27,6 +27,7 @@ from framecast.train.config import TrainConfig
 from framecast.train.graphs import Gradients
 from framecast.train.guard import LIMIT, Diverged, Guard
 from framecast.train.memory import freed_memory_kept
+from framecast.train.objective import Objective, learns
 from framecast.train.optimizer import build_optimizer
 from framecast.train.precision import settle_precision
 from framecast.train.processes import Processes
@@ -76,19 +77,6 @@ class Sampler:
             order = shuffled(self.windows, np.random.default_rng((self.seed, epoch)))
             self._epoch, self._order = epoch, order
         return self._order[position * self.batch : (position + 1) * self.batch]
-
-
-class Objective(nn.Module):
-    """The loss as a module, so that data-parallel training sees a forward pass."""
-
-    def __init__(self, model: Forecaster, mixed: bool) -> None:
-        super().__init__()
-        self.model, self.mixed = model, mixed
-
-    def forward(self, past_BMCHW: Tensor, future_BNCHW: Tensor, progress: float | Tensor) -> Tensor:
-        """Loss of one batch."""
-        with torch.autocast(past_BMCHW.device.type, torch.bfloat16, enabled=self.mixed):
-            return self.model.loss(past_BMCHW, future_BNCHW, progress)
 
 
 class Trainer:
@@ -311,7 +299,7 @@ def fit(
         batch = min(64, max(1, PIXELS // math.prod(data.train.shape_TCHW)))
         model.calibrate(batches(data.train, model.calibration, batch))
     processes = processes or Processes.start()
-    config = settle_precision(config, processes)
+    config = settle_precision(model, config, processes)
     if not learns(model):
         plain = config.model_copy(update={"monitor": "mse"})  # there is no loss to watch
         mse, _ = validate(model, data.validation, plain)
@@ -330,11 +318,6 @@ def fit(
             watch(trainer.judged, run.news)
             if keeper:
                 keeper.after_step(run)
-
-
-def learns(model: Forecaster) -> bool:
-    """Whether there is anything to train."""
-    return any(parameter.requires_grad for parameter in model.parameters())
 
 
 class Due:

@@ -90,11 +90,18 @@ def orthogonal(matrix_IJ: Tensor) -> Tensor:
     """A matrix with the same singular vectors, and singular values of about 1 (0.7 to 1.2).
 
     Five rounds of the quintic Newton–Schulz iteration, with the coefficients of Jordan et al. 2024:
-    products alone, where a decomposition would take many times as long.
+    products alone, where a decomposition would take many times as long. A round multiplies by a
+    polynomial of x·xᵀ, so what is iterated is that small square; the polynomials meet x once.
     """
     wide = matrix_IJ.shape[0] <= matrix_IJ.shape[1]
     x_IJ: Tensor = (matrix_IJ if wide else matrix_IJ.T) / (matrix_IJ.norm() + 1e-7)
-    for _ in range(5):
-        square_II = x_IJ @ x_IJ.T
-        x_IJ = 3.4445 * x_IJ + (2.0315 * square_II @ square_II - 4.7750 * square_II) @ x_IJ
+    square_II = x_IJ @ x_IJ.T
+    through_II = torch.eye(len(square_II), dtype=square_II.dtype, device=square_II.device)
+    for left in reversed(range(5)):
+        round_II = torch.addmm(square_II, square_II, square_II, beta=-4.7750, alpha=2.0315)
+        round_II.diagonal().add_(3.4445)
+        through_II = round_II @ through_II
+        if left:
+            square_II = round_II @ square_II @ round_II
+    x_IJ = through_II @ x_IJ
     return x_IJ if wide else x_IJ.T

@@ -4,14 +4,12 @@ Shapes: B batch, T frames of a window, C channels, H height, W width.
 """
 
 import logging
-import time
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from framecast.data.cutting import ClipWindows
 from framecast.data.motion import measure_motion
@@ -22,14 +20,12 @@ from framecast.memory import Peak, available, said
 from framecast.models.forecaster import Forecaster
 from framecast.models.reach import reach
 from framecast.train.config import TrainConfig
-from framecast.train.loop import Objective, Sampler
-from framecast.train.memory import freed_memory_kept
+from framecast.train.loop import Sampler
+from framecast.train.objective import Objective, learns, piece
 from framecast.train.processes import Processes
 
-SMALL = 64  # pixels of a side: memory grows with the frame, so that of a piece tells all
 COPIES = 4  # of the weights: themselves, their gradient, and two of the optimizer
 SCRATCH = 1.25  # what convolutions take for a moment, and what is lost between blocks
-PATIENCE = 3.0  # seconds that a first update may take to be followed by a second, warm one
 ROOM = 1.2  # an estimate may be wrong by so much
 
 log = logging.getLogger(__name__)
@@ -73,7 +69,7 @@ def look_ahead(model: Forecaster, data: Dataset, config: TrainConfig, device: Pr
         return
     for line in summarize(data):
         log.info(line)
-    if not any(parameter.requires_grad for parameter in model.parameters()):
+    if not learns(model):
         return
     if isinstance(data.train, ClipWindows):
         _warn_of_motion(model, data.train)
@@ -120,40 +116,15 @@ def estimate(
     window_1TCHW = data.train.batch(index_B[:1]).to(processes.device)
     weights = sum(parameter.nbytes for parameter in model.parameters())
     with Peak() as peak:
-        piece_1TCHW = window_1TCHW[..., : _piece(model, -2), : _piece(model, -1)].contiguous()
-        _update(objective, piece_1TCHW)
+        height, width = piece(model)
+        piece_1TCHW = window_1TCHW[..., :height, :width].contiguous()
+        objective.try_update(piece_1TCHW)
     pieces = len(index_B) * window_1TCHW.numel() / piece_1TCHW.numel()
     more = int(SCRATCH * max(0, peak.bytes - weights) * pieces) + COPIES * weights
     seconds = float("nan")
     if more < 0.8 * _room(processes.device):
-        seconds = _seconds(objective, data, index_B, processes.device)
+        seconds = objective.seconds(lambda: data.train.batch(index_B).to(processes.device), 1)
     return Estimate(_resident() + more, more, seconds, sampler.steps_per_epoch)
-
-
-def _piece(model: Forecaster, axis: int) -> int:
-    side = model.task.height if axis == -2 else model.task.width
-    return min(side, -(-SMALL // model.multiple) * model.multiple)
-
-
-def _seconds(
-    objective: Objective, data: Dataset, index_B: np.ndarray, device: torch.device
-) -> float:
-    """Time of an update: that of the second where there is one, since the first also prepares."""
-    with freed_memory_kept():
-        for _ in range(2):
-            before = time.monotonic()
-            _update(objective, data.train.batch(index_B).to(device))
-            if (seconds := time.monotonic() - before) > PATIENCE:
-                break
-    return seconds
-
-
-def _update(objective: Objective, window_BTCHW: Tensor) -> None:
-    past = objective.model.task.past
-    loss = objective(window_BTCHW[:, :past], window_BTCHW[:, past:], 0.0)
-    loss.backward()
-    loss.item()  # waits for a GPU
-    objective.zero_grad()
 
 
 def _room(device: torch.device) -> int:

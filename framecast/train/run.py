@@ -26,7 +26,8 @@ from framecast.train.config import LENGTHS, TrainConfig, merge, read_recipe
 from framecast.train.environment import compare, environment
 from framecast.train.guard import Diverged
 from framecast.train.keeping import Checkpoints
-from framecast.train.loop import Progress, Watch, fit, learns
+from framecast.train.loop import Progress, Watch, fit
+from framecast.train.objective import learns
 from framecast.train.outlook import look_ahead, what_to_lower
 from framecast.train.precision import settle_precision
 from framecast.train.processes import Processes
@@ -220,7 +221,7 @@ def _carry_out(
     started: Moment,
     kept: Snapshot | None = None,
 ) -> Forecaster:
-    config = settle_precision(job.config, processes)
+    config = settle_precision(job.model, job.config, processes)
     if processes.leads and kept is None:
         look_ahead(job.model, job.data, config, processes)
     extra = {

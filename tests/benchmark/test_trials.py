@@ -21,7 +21,7 @@ from framecast.evaluate import evaluate
 from framecast.models import MODELS, build_model
 from framecast.models.size import size_of
 from framecast.train.config import read_recipe, shipped_recipes
-from framecast.train.loop import learns
+from framecast.train.objective import learns
 from tests.train.short_runs import ended, forked
 
 RECIPE = """

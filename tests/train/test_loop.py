@@ -15,7 +15,8 @@ from framecast.errors import InputError
 from framecast.models import build_model
 from framecast.models.forecaster import Direct, ForecasterConfig, Task
 from framecast.train import TrainConfig, fit, loop
-from framecast.train.loop import Due, Objective, Progress, Sampler, Trainer
+from framecast.train.loop import Due, Progress, Sampler, Trainer
+from framecast.train.objective import Objective
 from framecast.train.processes import Processes
 
 TASK = Task(1, 32, 32, past=3, future=3)

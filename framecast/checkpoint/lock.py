@@ -18,6 +18,8 @@ try:
 except ImportError:  # not a POSIX system
     fcntl = None  # type: ignore[assignment]
 
+NAME = "lock"
+
 log = logging.getLogger("framecast")
 
 
@@ -31,7 +33,7 @@ def locked(run: Path) -> Iterator[None]:
     Raises:
         InputError: another process has it; the message says which. Or the folder cannot be written.
     """
-    path = run / FOLDER / "lock"
+    path = run / FOLDER / NAME
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a+")
@@ -40,8 +42,8 @@ def locked(run: Path) -> Iterator[None]:
     with file:
         if not _taken(file):
             file.seek(0)
-            owner = file.read() or "another process"
-            raise InputError(run, f"is in use by {owner}", "wait for its end, or stop it")
+            who = file.read() or "another process"
+            raise InputError(run, f"is in use by {who}", "wait for its end, or stop it")
         file.truncate(0)
         now = datetime.now().strftime("%Y-%m-%d %H:%M")
         file.write(f"process {os.getpid()} on {platform.node()} since {now}")
@@ -50,6 +52,14 @@ def locked(run: Path) -> Iterator[None]:
             yield
         finally:
             file.truncate(0)
+
+
+def owner(run: Path) -> str:
+    """Who says that it writes into a run folder, as one that was killed still does; else empty."""
+    try:
+        return (run / FOLDER / NAME).read_text(errors="replace")
+    except OSError:
+        return ""
 
 
 def _taken(file: IO[str]) -> bool:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from framecast.checkpoint import CONFIG, read_config
+from framecast.checkpoint.lock import owner
 from framecast.errors import InputError
 from framecast.web.catalog import run_folders
 
 POINTS = 400  # of a curve: more cannot be seen
 LARGEST = 2**24  # bytes of a log that is read
-FRESH = 90.0  # seconds since a run last wrote: it is taken to go on
+FRESH = 90.0  # seconds since a run last wrote, after which it was killed
 NUMBERS = ("step", "seconds", "loss", "validation_mse", "lr", "frames_per_second")
 
 
@@ -78,7 +79,7 @@ def _summary(run: Path) -> dict[str, Any]:
         "seconds": rows[-1]["seconds"] if rows else 0,
         "best": min(scores, default=None),
         "age": round(age, 1),
-        "live": age < FRESH,
+        "live": bool(owner(run)) and age < FRESH,
     }
 
 

@@ -5,17 +5,23 @@ import time
 
 import pytest
 
+from framecast.checkpoint.lock import locked
 from framecast.web.runs import POINTS, _rows, overview
 from tests.web.running import npy, post
 
 
-def test_a_run_is_listed_and_goes_on(client, run):
+def test_a_run_goes_on_until_it_ends_or_is_killed(client, run):
+    def told():
+        return {one["name"]: one for one in client.get("/v1/runs").json()}["my run"]
+
     os.utime(run / "log.csv")
-    told = {one["name"]: one for one in client.get("/v1/runs").json()}["my run"]
-    assert (told["model"], told["data"], told["live"]) == ("conv_lstm", "videos", True)
-    assert (told["steps"], told["best"]) == (1000, 41)
-    os.utime(run / "log.csv", (time.time() - 600,) * 2)
-    assert client.get("/v1/runs/my run").json()["live"] is False
+    with locked(run):
+        assert (told()["model"], told()["data"], told()["live"]) == ("conv_lstm", "videos", True)
+        assert (told()["steps"], told()["best"]) == (1000, 41)
+        os.utime(run / "log.csv", (time.time() - 600,) * 2)  # as a killed one leaves it
+        assert told()["live"] is False
+    os.utime(run / "log.csv")
+    assert told()["live"] is False
 
 
 def test_curves_are_thinned_but_keep_every_validation(client, run):

@@ -139,7 +139,8 @@ class _Source(torch.autograd.Function):
                 if weight is not None:
                     weight += kernel.weight_gradient(grad_BGHW, input_BCHW)
                 if bias is not None:
-                    bias += grad_BGHW.sum(dim=(0, 2, 3), dtype=bias.dtype)
+                    # In its own type: asked for another, torch first makes a copy of all.
+                    bias += grad_BGHW.sum(dim=(0, 2, 3))
         return None, weight, bias
 
 

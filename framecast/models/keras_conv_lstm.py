@@ -111,18 +111,24 @@ class BatchNorm(nn.Module):
         # Time first, as the layers have it in memory: else all is copied.
         hidden_TBDHW = hidden_BTDHW.transpose(0, 1)
         hidden_XDHW = hidden_TBDHW.flatten(0, 1)
-        if self.training:
-            self._remember(hidden_XDHW.detach().float())
-        mean_D, variance_D = (None, None) if self.training else (self.mean_D, self.variance_D)
+        mean_D, variance_D = self.mean_D, self.variance_D
+        if self.training:  # what torch finds in one pass over the batch
+            mean_D, variance_D = torch.zeros_like(mean_D), torch.zeros_like(variance_D)
         normal_XDHW = F.batch_norm(
-            hidden_XDHW, mean_D, variance_D, self.gamma_D, self.beta_D, self.training, eps=EPSILON
+            hidden_XDHW,
+            mean_D,
+            variance_D,
+            self.gamma_D,
+            self.beta_D,
+            self.training,
+            momentum=1.0,
+            eps=EPSILON,
         )
+        if self.training:
+            count = hidden_XDHW.numel() // len(mean_D)
+            self.mean_D.lerp_(mean_D, 1 - MOMENTUM)
+            self.variance_D.lerp_(variance_D * ((count - 1) / count), 1 - MOMENTUM)
         return normal_XDHW.view(hidden_TBDHW.shape).transpose(0, 1)
-
-    def _remember(self, hidden_XDHW: Tensor) -> None:
-        variance_D, mean_D = torch.var_mean(hidden_XDHW, dim=(0, 2, 3), correction=0)
-        self.mean_D.lerp_(mean_D, 1 - MOMENTUM)
-        self.variance_D.lerp_(variance_D, 1 - MOMENTUM)
 
 
 class KerasConvLSTM(Recurrent):

@@ -6,7 +6,7 @@ Differs: `head="causal"` (the default) moves the temporal kernel back by one fra
 output sees its own target; `head="tutorial"` keeps the look-ahead. The relu leaves the state
 unbounded, so a long rollout can grow; that is the tutorial's, and kept.
 Shapes: B batch, M past, N future, T any frames, K remembered frames, C channels, D hidden,
-H height, W width, X = B × T.
+S = C × 3 frames of a kernel, H height, W width, X = B × T.
 """
 
 from typing import Annotated, ClassVar, Literal, Self
@@ -169,24 +169,35 @@ class KerasConvLSTM(Recurrent):
 
         With head="tutorial" output t also sees hidden map t+1, and the last one zeros in its place.
         """
-        cell_states, recent_BKDHW = state or ((None,) * len(self.cells), None)
+        cell_states, said_BKSHW = state or ((None,) * len(self.cells), None)
         hidden_BTDHW, after = frames_BTCHW, []
         for cell, norm, before in zip(self.cells, self.norms, cell_states, strict=True):
             hidden_BTDHW, cell_state = cell(hidden_BTDHW, before)
             hidden_BTDHW = norm(hidden_BTDHW)
             after.append(cell_state)
-        next_BTCHW, recent_BKDHW = self._look(hidden_BTDHW, recent_BKDHW)
-        return next_BTCHW, (tuple(after), recent_BKDHW)
+        next_BTCHW, said_BKSHW = self._look(hidden_BTDHW, said_BKSHW)
+        return next_BTCHW, (tuple(after), said_BKSHW)
 
-    def _look(self, hidden_BTDHW: Tensor, recent_BKDHW: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The Conv3D head over remembered and new maps; zeros stand for maps before and to come."""
+    def _look(self, hidden_BTDHW: Tensor, said_BKSHW: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The Conv3D head, by time: what each map says of three frames is added up frame by frame.
+
+        One output channel for each of the kernel's three frames is three times as fast as one for
+        all, and less to remember than the maps. Zeros stand for maps before and to come.
+        """
         ahead = 1 if self.config.head == "tutorial" else 0
-        if recent_BKDHW is None:
-            recent_BKDHW = torch.zeros_like(hidden_BTDHW[:, :1]).expand(-1, 2 - ahead, -1, -1, -1)
-        known_BTDHW = torch.cat([recent_BKDHW, hidden_BTDHW], dim=1)
-        padded_BTDHW = F.pad(known_BTDHW, (0, 0, 0, 0, 0, 0, 0, ahead))
-        next_BCTHW = torch.sigmoid(self.head(padded_BTDHW.transpose(1, 2)))
-        return next_BCTHW.transpose(1, 2), known_BTDHW[:, ahead - 2 :]
+        batch, frames = hidden_BTDHW.shape[:2]
+        kernel_SDHW = self.head.weight.transpose(1, 2).flatten(0, 1)
+        hidden_XDHW = hidden_BTDHW.transpose(0, 1).flatten(0, 1)  # as it lies in memory
+        said_XSHW = F.conv2d(hidden_XDHW, kernel_SDHW, padding=1)
+        new_BTSHW = said_XSHW.view(frames, batch, *said_XSHW.shape[1:]).transpose(0, 1)
+        if said_BKSHW is None:
+            said_BKSHW = torch.zeros_like(new_BTSHW[:, :1]).expand(-1, 2 - ahead, -1, -1, -1)
+        said_BTSHW = torch.cat([said_BKSHW, new_BTSHW], dim=1)
+        padded_BTSHW = F.pad(said_BTSHW, (0, 0, 0, 0, 0, 0, 0, ahead))
+        parts = [padded_BTSHW[:, lag : lag + frames, lag::3] for lag in range(3)]
+        assert self.head.bias is not None
+        next_BTCHW = torch.sigmoid(sum(parts, self.head.bias[:, None, None]))
+        return next_BTCHW, said_BTSHW[:, ahead - 2 :]
 
     def step(self, frame_BCHW: Tensor, state: State) -> tuple[Tensor, State]:
         """Read one frame, forecast the next.

@@ -87,8 +87,12 @@ def compare(run: Path, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
 
 
 def _processor() -> str:
-    """The model name that Linux tells; elsewhere what Python knows."""
+    """The model name that Linux tells, elsewhere what Python knows, and what torch computes with.
+
+    Models of one name may differ in that, and then in speed and last bits.
+    """
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+    name = names[0] if names else platform.processor()
+    return f"{name} ({torch.backends.cpu.get_cpu_capability()})"

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from framecast.clip import Clip
+from framecast.models import MODELS
 from framecast.video.read import read
 from framecast.video.write import write
 from tests.web.running import Pretender, running, until
@@ -113,6 +114,7 @@ def test_the_language_is_switched_and_kept(page):
     assert page.get_attribute("html", "lang") == "zh-CN"
     assert page.text_content("#go") == "开始预测"
     assert page.text_content("#verdict") == "预测不如重复最后一帧。"
+    assert page.text_content("#about").startswith("重复最后一帧")
     page.reload()
     page.wait_for_selector("#downloads:not([hidden])")
     assert page.text_content("#forecast-title").startswith("接下来会发生什么")
@@ -195,10 +197,12 @@ def test_both_languages_have_every_word():
     text = (STATIC / "words.js").read_text(encoding="utf-8")
     english, chinese = text.split("  zh: {")
     keys = [
-        set(re.findall(r'(?:^|[ ,{])"?([a-z_]+(?: [a-z]+)?)"?: "', part))
+        set(re.findall(r'(?:^|[ ,{])"?([a-z_0-9]+(?: [a-z]+)?)"?: "', part))
         for part in (english, chinese)
     ]
-    assert keys[0] == keys[1]
+    assert keys[0] == {key for key in keys[1] if not key.startswith("about_")}
+    # In English the server says what a model is good for.
+    assert keys[1] - keys[0] == {f"about_{name}" for name in MODELS}
     used = (STATIC / "index.html").read_text() + "".join(p.read_text() for p in STATIC.glob("*.js"))
     wanted = set(re.findall(r'data-t(?:-label)?="(\w+)"', used)) | set(
         re.findall(r'\bt\("(\w+)"', used)

@@ -4,7 +4,7 @@ import { draw } from "./chart.js";
 import { Pad } from "./draw.js";
 import { Player } from "./player.js";
 import * as runs from "./runs.js";
-import { apply, dataName, onLanguage, t, toggle, verdict } from "./words.js";
+import { aboutModel, apply, dataName, onLanguage, t, toggle, verdict } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const form = $("ask");
@@ -139,8 +139,7 @@ async function save(kind, button) {
 function describe(reset) {
   const model = models.find((one) => one.name === $("model").value);
   if (!model) return;
-  const about = model.about.charAt(0).toUpperCase() + model.about.slice(1);
-  const said = [t("parameters_past", { about, past: model.past }), model.trained_on && t("trained_on", { data: dataName(model.trained_on) }), model.paper];
+  const said = [t("parameters_past", { about: aboutModel(model), past: model.past }), model.trained_on && t("trained_on", { data: dataName(model.trained_on) }), model.paper];
   $("about").textContent = said.filter(Boolean).join(" ");
   $("past").readOnly = model.past_is_fixed;
   if (reset) [$("past").value, $("horizon").value] = [model.past, model.horizon];

@@ -64,6 +64,19 @@ const WORDS = {
     parameters_past: "{about}。读取 {past} 帧。", trained_on: "训练数据：{data}。", wait: "服务器繁忙，请在 {n} 秒后重试。",
     data_folder: "视频片段", data_array: "数组中的帧", data_grid: "网格测量数据", data_moving_digits: "移动的数字",
     data_moving_mnist: "Moving MNIST",
+    about_persistence: "重复最后一帧：技巧评分以它为基准", about_mean_frame: "所有训练帧的平均：不看过去也能做出的预测",
+    about_advection: "运动照旧延续：不用学习也能做出的预测",
+    about_conv_lstm: "默认模型：几分钟内学到的最多，可逐帧处理，过去和未来的帧数任意",
+    about_encoder_forecaster: "适合画面大、运动大的数据，例如雷达：大部分计算在小尺寸上进行",
+    about_keras_conv_lstm: "Keras 教程的网络，用于读取它的文件并作比较",
+    about_predrnn: "贯穿各层的第二条记忆；在 200 轮的公开结果中领先 ConvLSTM",
+    about_predrnn_pp: "已发表的循环模型中最好的，需要原论文的规模和长时间训练",
+    about_predrnn_v2: "学会读取更长过去的 predrnn，训练时间也更长", about_mim: "关注变化的 predrnn：适合生长、衰减或加速的过程",
+    about_phydnet: "已发表的循环模型中参数最少；运动服从一个方程", about_mau: "用注意力把握多帧的运动，参数很少",
+    about_lstm: "全连接，ConvLSTM 就是为胜过它而提出的：只适合固定尺寸的小画面",
+    about_simvp: "只用卷积，一次给出所有帧：运行快，需要长时间训练", about_tau: "同 simvp，但按时间加权，损失关注变化",
+    about_predformer: "Transformer：长时间训练后在 Moving MNIST 上已发表误差最低",
+    about_swin_lstm: "以注意力代替卷积，可逐帧处理；需要长时间训练", about_e3d_lstm: "能回忆先前所见，可逐帧处理；计算量大，适合小画面",
     "two digits": "两个移动的数字", "three digits": "三个移动的数字", showers: "飘移的阵雨", pendulum: "单摆",
   },
 };
@@ -79,6 +92,8 @@ export const t = (key, values = {}) =>
   (WORDS[language][key] ?? key).replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
 // A data set by what it is; others by the name that their run gives, which may be any.
 export const dataName = (name) => WORDS[language][`data_${name}`] ?? name;
+// What a model is good for; in English the server says it.
+export const aboutModel = ({ model, about }) => WORDS[language][`about_${model}`] ?? about.charAt(0).toUpperCase() + about.slice(1);
 export const chinese = () => language === "zh";
 export const onLanguage = (listener) => listeners.push(listener);
 

@@ -72,11 +72,17 @@ def enter(model: Forecaster, past_BMCHW: Tensor) -> Tensor:
         past_BMCHW = past_BMCHW.transpose(1, 2).flatten(0, 1).unsqueeze(2)
     elif wants > has:  # grey
         past_BMCHW = past_BMCHW.expand(-1, -1, wants, -1, -1)
-    height, width = past_BMCHW.shape[3:]
-    below_and_right = (0, -width % model.multiple, 0, -height % model.multiple)
-    padded_XCHW = F.pad(past_BMCHW.flatten(0, 1), below_and_right, mode="replicate")
-    padded_BMCHW = padded_XCHW.reshape(*past_BMCHW.shape[:3], *padded_XCHW.shape[2:])
-    return padded_BMCHW.to(_home(model, default=past_BMCHW))
+    return padded(past_BMCHW, model.multiple).to(_home(model, default=past_BMCHW))
+
+
+def padded(frames_BTCHW: Tensor, multiple: int) -> Tensor:
+    """Repeat the lower and the right border until H and W are multiples."""
+    height, width = frames_BTCHW.shape[3:]
+    below_and_right = (0, -width % multiple, 0, -height % multiple)
+    if not any(below_and_right):
+        return frames_BTCHW
+    padded_XCHW = F.pad(frames_BTCHW.flatten(0, 1), below_and_right, mode="replicate")
+    return padded_XCHW.reshape(*frames_BTCHW.shape[:3], *padded_XCHW.shape[2:])
 
 
 def leave(frame_BCHW: Tensor, like: Tensor) -> Tensor:

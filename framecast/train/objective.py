@@ -9,6 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from framecast.forecast.inference import padded
 from framecast.models.forecaster import Forecaster
 from framecast.train.memory import freed_memory_kept
 
@@ -17,7 +18,10 @@ PATIENCE = 3.0  # seconds that a first update may take to be followed by others,
 
 
 class Objective(nn.Module):
-    """The loss as a module, so that data-parallel training sees a forward pass."""
+    """The loss as a module, so that data-parallel training sees a forward pass.
+
+    Frames whose size does not suit the model are padded, as in `forecast.rollout`.
+    """
 
     def __init__(self, model: Forecaster, mixed: bool) -> None:
         super().__init__()
@@ -25,6 +29,8 @@ class Objective(nn.Module):
 
     def forward(self, past_BMCHW: Tensor, future_BNCHW: Tensor, progress: float | Tensor) -> Tensor:
         """Loss of one batch."""
+        past_BMCHW = padded(past_BMCHW, self.model.multiple)
+        future_BNCHW = padded(future_BNCHW, self.model.multiple)
         with torch.autocast(past_BMCHW.device.type, torch.bfloat16, enabled=self.mixed):
             return self.model.loss(past_BMCHW, future_BNCHW, progress)
 

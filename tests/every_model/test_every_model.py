@@ -18,6 +18,7 @@ from framecast.forecast import rollout, stream
 from framecast.losses import LOSSES
 from framecast.models import MODELS, build_model
 from framecast.models.forecaster import Recurrent, Task
+from framecast.train.objective import Objective, learns
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 TASK = Task(channels=1, height=16, width=16, past=4, future=3)
@@ -82,6 +83,20 @@ PAST, FUTURE = movie().split([4, 3], dim=1)
 def test_every_model_has_a_tiny_setting_and_a_golden_file():
     assert TINY.keys() == MODELS.keys()
     assert {path.stem for path in GOLDEN.glob("*.safetensors")} == MODELS.keys()
+
+
+@every_model
+def test_learns_from_frames_of_any_size(name):
+    model = build(name, Task(channels=1, height=13, width=19, past=4, future=3))
+    if not learns(model):
+        pytest.skip("nothing to learn")
+    window = torch.rand(2, 7, 1, 13, 19)
+    window[0, 5, 0, :, 18] = torch.nan  # missing, at the border that is repeated
+    loss = Objective(model, mixed=False)(window[:, :4], window[:, 4:], 0.5)
+    loss.backward()
+    assert loss.isfinite()
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+    assert rollout(model, window[:, :4], 2).shape == (2, 2, 1, 13, 19)
 
 
 @every_model

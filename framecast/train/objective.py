@@ -65,6 +65,6 @@ def learns(model: Forecaster) -> bool:
 
 
 def piece(model: Forecaster) -> tuple[int, int]:
-    """Height and width of a small piece of the model's frames that it can take."""
+    """Height and width of a small piece of the model's frames."""
     least = -(-SMALL // model.multiple) * model.multiple
     return min(model.task.height, least), min(model.task.width, least)

@@ -87,6 +87,8 @@ class Chain(nn.Module):
 class PlainConvLSTM(nn.Module):
     """`conv_lstm` with motion=0, norm="none" and a linear output; `channels` are of a frame."""
 
+    multiple = 1  # of H and W, as a `Forecaster` has it: frames here suit it
+
     def __init__(self, hidden: tuple[int, ...], kernel: int, patch: int, channels: int = 1) -> None:
         super().__init__()
         self.patch, pixels = patch, channels * patch**2
@@ -128,6 +130,8 @@ class PlainConvLSTM(nn.Module):
 
 class PlainTutorial(nn.Module):
     """`keras_conv_lstm` with head="tutorial", for frames of one channel."""
+
+    multiple = 1  # of H and W, as a `Forecaster` has it
 
     def __init__(
         self, filters: tuple[int, ...] = (64, 64, 64), kernels: tuple[int, ...] = (5, 3, 1)

@@ -13,6 +13,7 @@ from framecast.train.processes import Processes
 STEP = Shape(batch=4, hidden=48, kernel=3, height=16, width=16, training=True)
 SEQUENCES = 4  # at most; with fewer than a batch, bf16 gains less
 REPEATS = 3
+WORTH = 0.1  # seconds of an update on a CPU; of shorter ones noise would decide, for little gain
 
 
 def settle_precision(model: Forecaster, config: TrainConfig, processes: Processes) -> TrainConfig:
@@ -46,8 +47,11 @@ def _faster(model: Forecaster, batch: int, device: torch.device) -> bool:
     shape = sequences, task.past + task.future, task.channels, *piece(model)
     with torch.random.fork_rng():
         window_BTCHW = torch.rand(shape, device=device)
-        full, half = (
-            Objective(trial, mixed).seconds(lambda: window_BTCHW, REPEATS)
-            for mixed in (False, True)
-        )
-    return half < 0.9 * full  # a tenth is not worth the digits
+
+        def seconds(mixed: bool) -> float:
+            return Objective(trial, mixed).seconds(lambda: window_BTCHW, REPEATS)
+
+        full = seconds(mixed=False)
+        if device.type == "cpu" and full < WORTH:
+            return False
+        return seconds(mixed=True) < 0.9 * full  # a tenth is not worth the digits

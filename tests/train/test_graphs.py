@@ -23,7 +23,14 @@ def trained(name="conv_lstm", change=lambda model: None, **config):
     torch.manual_seed(0)
     model = build_model(name, MODELS[name], TASK)
     change(model)
-    usual = {"steps": 24, "batch": 2, "validations": 2, "validation_windows": 4, "ema": 0.5}
+    usual = {
+        "precision": "fp32",
+        "steps": 24,
+        "batch": 2,
+        "validations": 2,
+        "validation_windows": 4,
+        "ema": 0.5,
+    }
     news = []
     config = TrainConfig(**(usual | config))
     fit(model, open_data("moving_digits", DATA), config, lambda _, now: news.append(now))

@@ -36,7 +36,8 @@ def tiny(name="conv_lstm"):
 
 
 @pytest.mark.parametrize(
-    ("update", "expected"), [((1, 0.5), "bf16"), ((1, 0.95), "fp32"), ((1, 2), "fp32")]
+    ("update", "expected"),
+    [((1, 0.5), "bf16"), ((1, 0.95), "fp32"), ((1, 2), "fp32"), ((0.01, 0.001), "fp32")],
 )
 def test_goes_by_the_time_of_an_update(clocks, update, expected):
     clocks((1, 1.2), update)

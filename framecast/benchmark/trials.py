@@ -16,7 +16,7 @@ from framecast.data import DATASETS, locate, open_data
 from framecast.data.windows import Windows, pick
 from framecast.errors import InputError
 from framecast.models import MODELS, build_model
-from framecast.models.forecaster import Forecaster
+from framecast.models.forecaster import Forecaster, learns
 from framecast.settings import Settings
 from framecast.train.config import (
     BENCHMARK,
@@ -28,7 +28,6 @@ from framecast.train.config import (
     shipped_recipes,
 )
 from framecast.train.environment import hardware
-from framecast.train.objective import learns
 
 Sections = Mapping[str, Mapping[str, Any]]
 

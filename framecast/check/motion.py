@@ -3,7 +3,7 @@
 from framecast.check.probing import Verdict, verdict
 from framecast.data.motion import measure_motion
 from framecast.data.windows import Dataset
-from framecast.models.forecaster import Forecaster
+from framecast.models.forecaster import Forecaster, learns
 from framecast.models.reach import reach
 
 
@@ -13,7 +13,7 @@ def check_motion(model: Forecaster, data: Dataset) -> list[Verdict]:
     Returns:
         One verdict; none for a model that has nothing to learn, such as persistence.
     """
-    if not any(parameter.requires_grad for parameter in model.parameters()):
+    if not learns(model):
         return []
     motion, sees = measure_motion(data.train), reach(model)
     moves = f"{'at least ' if motion.at_least else ''}{motion.pixels:.1f} pixels per frame"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from framecast.check.probing import NEAR, Verdict, ask, first_change, movie, noise, verdict
-from framecast.models.forecaster import Forecaster
+from framecast.models.forecaster import Forecaster, learns
 
 Pairs = list[tuple[Tensor, Tensor]]  # forecast_BTCHW and truth_BTCHW of each error in a loss
 CLIPPED = 0.01  # share of values that may be 0 or 1 to the last bit
@@ -118,8 +118,9 @@ def probe_clipping(model: Forecaster, movie_BTCHW: Tensor) -> Verdict:
     cut = torch.cat(outputs or [torch.ones(0)])
     share = ((cut == 0) | (cut == 1)).float().mean().item() if len(cut) else 0.0
     fault = f"{share:.0%} of the training forecasts are exactly 0 or 1: cut off before the loss"
-    learns = any(parameter.requires_grad for parameter in model.parameters())
-    return verdict("clipping", fault if learns and share > CLIPPED else "", "the loss sees all")
+    return verdict(
+        "clipping", fault if learns(model) and share > CLIPPED else "", "the loss sees all"
+    )
 
 
 def _parted(movie_BTCHW: Tensor) -> tuple[Tensor, Tensor]:

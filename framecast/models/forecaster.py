@@ -110,6 +110,11 @@ class Forecaster(nn.Module):
         """Set what no gradient finds, from batches of training windows. Most models have none."""
 
 
+def learns(model: nn.Module) -> bool:
+    """Whether there is anything to train."""
+    return any(parameter.requires_grad for parameter in model.parameters())
+
+
 class RecurrentConfig(ForecasterConfig):
     """Settings of models that read one frame at a time."""
 

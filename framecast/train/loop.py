@@ -22,12 +22,12 @@ from framecast.errors import InputError
 from framecast.evaluate import PIXELS
 from framecast.forecast import rollout
 from framecast.metrics import METRICS
-from framecast.models.forecaster import Forecaster, Recurrent
+from framecast.models.forecaster import Forecaster, Recurrent, learns
 from framecast.train.config import TrainConfig
 from framecast.train.graphs import Gradients
 from framecast.train.guard import LIMIT, Diverged, Guard
 from framecast.train.memory import freed_memory_kept
-from framecast.train.objective import Objective, learns
+from framecast.train.objective import Objective
 from framecast.train.optimizer import build_optimizer
 from framecast.train.precision import settle_precision
 from framecast.train.processes import Processes

@@ -59,11 +59,6 @@ class Objective(nn.Module):
         return min(taken[1:] or taken)
 
 
-def learns(model: Forecaster) -> bool:
-    """Whether there is anything to train."""
-    return any(parameter.requires_grad for parameter in model.parameters())
-
-
 def piece(model: Forecaster) -> tuple[int, int]:
     """Height and width of a small piece of the model's frames."""
     least = -(-SMALL // model.multiple) * model.multiple

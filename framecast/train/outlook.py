@@ -17,11 +17,11 @@ from framecast.data.summary import summarize
 from framecast.data.windows import Dataset
 from framecast.errors import InputError, counted
 from framecast.memory import Peak, available, said
-from framecast.models.forecaster import Forecaster
+from framecast.models.forecaster import Forecaster, learns
 from framecast.models.reach import reach
 from framecast.train.config import TrainConfig
 from framecast.train.loop import Sampler
-from framecast.train.objective import Objective, learns, piece
+from framecast.train.objective import Objective, piece
 from framecast.train.processes import Processes
 
 COPIES = 4  # of the weights: themselves, their gradient, and two of the optimizer

@@ -5,9 +5,9 @@ from copy import deepcopy
 import torch
 
 from framecast.layers.convolution import Shape, fastest_way, step_seconds
-from framecast.models.forecaster import Forecaster
+from framecast.models.forecaster import Forecaster, learns
 from framecast.train.config import TrainConfig
-from framecast.train.objective import Objective, learns, piece
+from framecast.train.objective import Objective, piece
 from framecast.train.processes import Processes
 
 STEP = Shape(batch=4, hidden=48, kernel=3, height=16, width=16, training=True)
@@ -47,6 +47,8 @@ def _faster(model: Forecaster, batch: int, device: torch.device) -> bool:
     shape = sequences, task.past + task.future, task.channels, *piece(model)
     with torch.random.fork_rng():
         window_BTCHW = torch.rand(shape, device=device)
+
+        Objective(trial, mixed=False).try_update(window_BTCHW)  # compiles, and settles the ways
 
         def seconds(mixed: bool) -> float:
             return Objective(trial, mixed).seconds(lambda: window_BTCHW, REPEATS)

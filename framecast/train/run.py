@@ -21,13 +21,12 @@ from framecast.errors import Finished, InputError
 from framecast.files import write_atomic
 from framecast.memory import enough_memory
 from framecast.models import MODELS, build_model
-from framecast.models.forecaster import Forecaster, Task
+from framecast.models.forecaster import Forecaster, Task, learns
 from framecast.train.config import LENGTHS, TrainConfig, merge, read_recipe
 from framecast.train.environment import compare, environment
 from framecast.train.guard import Diverged
 from framecast.train.keeping import Checkpoints
 from framecast.train.loop import Progress, Watch, fit
-from framecast.train.objective import learns
 from framecast.train.outlook import look_ahead, what_to_lower
 from framecast.train.precision import settle_precision
 from framecast.train.processes import Processes

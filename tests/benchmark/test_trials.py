@@ -19,9 +19,9 @@ from framecast.data import open_data
 from framecast.errors import InputError
 from framecast.evaluate import evaluate
 from framecast.models import MODELS, build_model
+from framecast.models.forecaster import learns
 from framecast.models.size import size_of
 from framecast.train.config import read_recipe, shipped_recipes
-from framecast.train.objective import learns
 from tests.train.short_runs import ended, forked
 
 RECIPE = """

@@ -15,9 +15,9 @@ import torch
 
 from framecast.data import open_data
 from framecast.models import build_model
-from framecast.models.forecaster import Task
+from framecast.models.forecaster import Task, learns
 from framecast.train import TrainConfig
-from framecast.train.loop import Trainer, learns
+from framecast.train.loop import Trainer
 from framecast.train.processes import Processes
 from tests.every_model.test_every_model import TINY
 

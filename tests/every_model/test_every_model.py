@@ -17,8 +17,8 @@ from framecast.errors import InputError
 from framecast.forecast import rollout, stream
 from framecast.losses import LOSSES
 from framecast.models import MODELS, build_model
-from framecast.models.forecaster import Recurrent, Task
-from framecast.train.objective import Objective, learns
+from framecast.models.forecaster import Recurrent, Task, learns
+from framecast.train.objective import Objective
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 TASK = Task(channels=1, height=16, width=16, past=4, future=3)

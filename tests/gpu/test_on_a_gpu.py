@@ -12,10 +12,9 @@ from framecast.forecast import rollout, stream
 from framecast.layers import graphs
 from framecast.layers.gates import Gates, Parameters
 from framecast.models import MODELS, build_model
-from framecast.models.forecaster import Task
+from framecast.models.forecaster import Task, learns
 from framecast.train import TrainConfig, fit
 from framecast.train.graphs import Gradients
-from framecast.train.loop import learns
 from tests.every_model.test_every_model import TINY
 
 pytestmark = [

@@ -368,16 +368,18 @@ def _packages() -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep to itself what exporters say of packages that play no part here."""
-    log = logging.getLogger("torch.onnx")
-    before = log.level
-    log.setLevel(logging.ERROR)
+    """Keep to itself what exporters say of sizes and of packages that play no part here."""
+    logs = [logging.getLogger(name) for name in ("torch.onnx", "torch._export")]
+    before = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             yield
         finally:
-            log.setLevel(before)
+            for log, level in zip(logs, before, strict=True):
+                log.setLevel(level)
 
 
 FORMATS = {".onnx": (_to_onnx, _run_onnx), ".pt2": (_to_pt2, _run_pt2)}

@@ -207,7 +207,7 @@ def test_laptop_recipes_have_the_same_time_and_data(path):
     content = read_recipe(path)
     sections = settled(content)
     assert sections["model"]["name"] == path.stem
-    assert sections["train"]["minutes"] == 30
+    assert sections["train"]["cpu_minutes"] == 30
     assert content["data"] == {"name": "moving_digits"}
     assert content["benchmark"] == {"data": "moving_mnist"}
 

@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 
 from framecast.checkpoint import config_of, load
-from framecast.data import DATASETS, locate, open_data
+from framecast.data import DATASETS, as_trained, locate, open_data
 from framecast.data.scaling import adopt, scaling_of
-from framecast.data.windows import Windows, pick
+from framecast.data.windows import Windows, pick, spread
 from framecast.errors import InputError
 from framecast.forecast import rollout
+from framecast.metrics import WORTH
 from framecast.metrics.choice import Choice, heading
 from framecast.metrics.metric import Metric, update_all
 from framecast.models import MODELS, build_model
@@ -124,9 +125,8 @@ class Scores:
             name: 1 - mine / scores["mse"].mean if scores["mse"].mean else -math.inf
             for name, scores in self.baselines.items()
         }
-        # A gain that would be printed as 0 % is none, and NaN is none either.
-        beaten = [f"{name} by {100 * gain:.0f} %" for name, gain in gains.items() if gain >= 0.005]
-        unbeaten = [name for name, gain in gains.items() if not gain >= 0.005]
+        beaten = [f"{name} by {100 * gain:.0f} %" for name, gain in gains.items() if gain >= WORTH]
+        unbeaten = [name for name, gain in gains.items() if not gain >= WORTH]  # NaN, too
         said = [f"beats {' and '.join(beaten)}"] if beaten else []
         said += [f"does not beat {' or '.join(unbeaten)}"] if unbeaten else []
         count = f"{self.sequences} sequence{'' if self.sequences == 1 else 's'}"
@@ -196,24 +196,6 @@ def evaluate(
     return Scores(called, type(windows).__name__, count, scores[None], beside, example)
 
 
-def as_trained(run: str | Path, source: str, task: Task, variable: str | None) -> dict[str, Any]:
-    """Data settings for a run: all of its own on data of the kind that it was trained on.
-
-    Args:
-        run: a run folder or the name of a model.
-        source: a data set's name, or the path of data, as in `open_data`.
-        task: of its model; on other data, past and future alone are known.
-        variable: which of a grid.
-
-    Raises:
-        InputError: there is no such data.
-    """
-    trained_on = config_of(run).get("data", {})
-    known = {"past": task.past, "future": task.future}
-    name, implied = locate(source, variable)
-    return trained_on | known | implied if trained_on.pop("name", None) == name else known
-
-
 def evaluate_run(
     run: str | Path,
     source: str,
@@ -245,11 +227,13 @@ def evaluate_run(
     """
     model = load(run)
     typed = dict(settings or {})
-    known = as_trained(run, source, model.task, typed.get("variable"))
+    trained_on, variable = config_of(run).get("data", {}), typed.get("variable")
+    lengths = {"past": model.task.past, "future": model.task.future}
+    known = as_trained(trained_on, source, **lengths, variable=variable)
     if split == "all":
-        name, _ = locate(source, typed.get("variable"))
-        trained_on = config_of(run).get("data", {})
-        _check_kept_apart(name, (known | typed).get("root", source), trained_on)
+        _check_kept_apart(
+            locate(source, variable)[0], (known | typed).get("root", source), trained_on
+        )
         known.pop("first", None)
         typed["parts"], split = 1, "test"
     data = open_data(source, known | typed)
@@ -284,7 +268,7 @@ def _check_kept_apart(name: str, given: str, trained_on: Mapping[str, Any]) -> N
 def mean_frame(train: Windows, past: int) -> Forecaster:
     """The mean of training windows, evenly spread over the split, as a forecaster."""
     model = build_model("mean_frame", task=_task(train, past))
-    index = np.linspace(0, len(train) - 1, min(model.calibration, len(train))).astype(np.int64)
+    index = spread(train, model.calibration)
     model.calibrate(train.batch(index_B) for index_B in _batches(index, train, 64))
     return model
 

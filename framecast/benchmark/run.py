@@ -104,13 +104,13 @@ def _row(trial: Trial, model: Forecaster) -> Row:
         **_of_scores(scores.scores),
         **_of_training(trial.run, config.get("train", {})),
         **_of_model(model),
-        **_of_environment(trial.run),
     }
 
 
 def _keep_examples(trial: Trial, model: Forecaster) -> None:
     """Write forecasts of the first windows, for pictures of all models beside each other."""
-    windows, past = windows_of(trial.plan, trial.sections), int(trial.known["past"])
+    windows = windows_of(trial.plan, trial.sections, model.task.scaling)
+    past = int(trial.known["past"])
     window_BTCHW = windows.batch(np.arange(min(EXAMPLES, len(windows))))
     past_BMCHW, truth_BNCHW = window_BTCHW[:, :past], window_BTCHW[:, past:]
     forecast_BNCHW = rollout(model, past_BMCHW, truth_BNCHW.shape[1])
@@ -125,7 +125,7 @@ def _keep_examples(trial: Trial, model: Forecaster) -> None:
 
 
 def _bytes(frames_BTCHW: Tensor) -> NDArray[np.uint8]:
-    return (255 * frames_BTCHW.nan_to_num()).round().byte().numpy()
+    return (255 * frames_BTCHW.nan_to_num().clamp(0, 1)).round().byte().numpy()
 
 
 def example_path(out: Path, row: Row) -> Path:
@@ -161,7 +161,7 @@ def _of_model(model: Forecaster) -> Row:
 
 
 def _of_training(run: Path, config: Mapping[str, Any]) -> Row:
-    """Steps, times and validation errors, from the log."""
+    """Steps, times and validation errors, from the log; versions, from what is beside it."""
     path = run / "log.csv"
     rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
     last, step = rows[-1], int(rows[-1]["step"])
@@ -170,20 +170,17 @@ def _of_training(run: Path, config: Mapping[str, Any]) -> Row:
         for row in rows
         if row["validation_mse"]
     ]
+    about = json.loads((run / "environment.json").read_text(encoding="utf-8"))
+    # Runs of earlier versions do not know all.
+    batch = min(config["batch"], about.get("windows") or config["batch"])
     return {
         "validation_curve": json.dumps(curve) if step else "",
         "steps": str(step),
-        "sequences_seen": str(step * config["batch"]),
+        "sequences_seen": str(step * batch),
         "seconds": last["seconds"],
         "cpu_seconds": last.get("cpu_seconds", ""),
         "precision": config["precision"],
+        "torch": about["versions"]["torch"],
+        "framecast": about["versions"].get("framecast", ""),
+        "commit": about.get("commit", ""),
     }
-
-
-def _of_environment(run: Path) -> Row:
-    """By which versions it was trained."""
-    about = json.loads((run / "environment.json").read_text(encoding="utf-8"))
-    versions = about["versions"]
-    # A run of an earlier version does not know all.
-    said = {"framecast": versions.get("framecast", ""), "commit": about.get("commit", "")}
-    return {"torch": versions["torch"], **said}

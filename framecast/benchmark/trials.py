@@ -12,7 +12,9 @@ from pydantic import Field
 
 from framecast.benchmark.rows import Row
 from framecast.checkpoint import find, read_config
-from framecast.data import DATASETS, locate, open_data
+from framecast.clip import Scaling
+from framecast.data import DATASETS, as_trained, locate, open_data
+from framecast.data.scaling import adopt
 from framecast.data.windows import Windows, pick
 from framecast.errors import InputError
 from framecast.models import MODELS, build_model
@@ -217,14 +219,23 @@ def length_of(train: Mapping[str, Any]) -> str:
     return next((f"{key}={train[key]:g}" for key in LENGTHS if train.get(key)), "")
 
 
-def windows_of(plan: BenchmarkConfig, sections: Sections) -> Windows:
-    """What is forecast."""
-    trained_on = dict(sections["data"])
-    name = trained_on.pop("name")
-    known = {key: trained_on[key] for key in ("past", "future")}
-    settings = trained_on if plan.data in ("", name) else known
+def windows_of(
+    plan: BenchmarkConfig, sections: Sections, scaling: Scaling | None = None
+) -> Windows:
+    """What is forecast, read as `evaluate_run` reads it.
+
+    Args:
+        plan: what to score on.
+        sections: of the model.
+        scaling: of a model that has learnt one; without, values are on a scale of their own.
+    """
+    trained_on = sections["data"]
+    source = plan.data or trained_on["name"]
+    lengths = {key: trained_on[key] for key in ("past", "future")}
     root = {"root": plan.root} if plan.root else {}
-    return pick(open_data(plan.data or name, settings | root), plan.split)
+    data = open_data(source, as_trained(trained_on, source, **lengths) | root)
+    adopt(data, scaling)
+    return pick(data, plan.split)
 
 
 def _task(plan: BenchmarkConfig, sections: Sections) -> Row:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from framecast.check.probing import NEAR, Verdict, ask, first_change, movie, noise, verdict
+from framecast.errors import counted
 from framecast.models.forecaster import Forecaster, learns
 
 Pairs = list[tuple[Tensor, Tensor]]  # forecast_BTCHW and truth_BTCHW of each error in a loss
@@ -68,8 +69,9 @@ def probe_gradient(model: nn.Module, movie_BTCHW: Tensor) -> Verdict:
     learning = {name: p for name, p in model.named_parameters() if p.requires_grad}
     grads = {name: parameter.grad for name, parameter in learning.items()}
     dead = [n for n, g in grads.items() if g is None or not g.any() or not g.isfinite().all()]
-    fault = f"{len(dead)} of {len(learning)} parameters get no gradient, {dead[0]}" if dead else ""
-    return verdict("gradient", fault, f"the loss reaches {len(learning)} parameters")
+    count = counted(len(learning), "tensor")
+    fault = f"{len(dead)} of {count} of weights get no gradient, {dead[0]}" if dead else ""
+    return verdict("gradient", fault, f"the loss reaches {count} of weights")
 
 
 def probe_target(model: Forecaster, movie_BTCHW: Tensor) -> Verdict:

@@ -205,8 +205,7 @@ def check(
     from framecast.check import check as probe
     from framecast.check import check_data, check_motion
     from framecast.checkpoint import config_of, load
-    from framecast.data import open_data
-    from framecast.evaluate import as_trained
+    from framecast.data import as_trained, open_data
     from framecast.models import MODELS, build_model
 
     settings = sections(sets)
@@ -214,12 +213,17 @@ def check(
         for key in settings[section] if not use else ():
             fix = "set model.KEY=VALUE, or data.KEY=VALUE with --data"
             raise InputError(f"--set {section}.{key}", "does nothing here", fix)
+    if settings["model"] and model not in MODELS:
+        fix = "leave it out, or give the name of a model"
+        raise InputError(f"--set model.{next(iter(settings['model']))}", "is for new weights", fix)
     fresh = settings["model"] or (model in MODELS and not config_of(model))
     forecaster = build_model(model, settings["model"]) if fresh else load(model)
     verdicts = probe(forecaster, draws=draws)
     if data is not None:
         typed = settings["data"]
-        known = as_trained(model, data, forecaster.task, typed.get("variable"))
+        trained_on, task = config_of(model).get("data", {}), forecaster.task
+        lengths = {"past": task.past, "future": task.future}
+        known = as_trained(trained_on, data, **lengths, variable=typed.get("variable"))
         given = open_data(data, known | typed)
         verdicts += [*check_data(given), *check_motion(forecaster, given)]
     table = Table("probe", "verdict", "detail")

@@ -125,7 +125,7 @@ def demo(out: Out = Path("runs/demo")) -> None:
 
 
 class Bar:
-    """The progress bar of a training run."""
+    """The progress bar of a training run, from its first step on."""
 
     def __init__(self) -> None:
         columns = (
@@ -140,11 +140,11 @@ class Bar:
         self.best = float("inf")
 
     def __enter__(self) -> "Bar":
-        self.progress.start()
         return self
 
     def __exit__(self, _: object, error: object, __: object) -> None:
-        self.progress.stop()
+        if self.progress.live.is_started:
+            self.progress.stop()
         if isinstance(error, Stopped):
             if not console.quiet:
                 sys.stderr.write(f"framecast: {error}\n")
@@ -152,6 +152,8 @@ class Bar:
 
     def watch(self, model: "Forecaster", news: "News") -> None:
         """Show a step."""
+        if not self.progress.live.is_started:
+            self.progress.start()
         if news.validation_mse is not None:
             self.best = min(self.best, news.validation_mse)
         parts = [f"step {news.step}", f"loss {news.loss:.4f}"]

@@ -137,3 +137,30 @@ def locate(source: str, variable: str | None = None) -> tuple[str, dict[str, str
         return "taxibj" if is_layout(path) else "grid", {"root": source}
     is_array = path.is_file() and path.suffix.lower() in {".npy", ".npz"}
     return "array" if is_array else "folder", {"root": source}
+
+
+def as_trained(
+    trained_on: Mapping[str, Any],
+    source: str,
+    *,
+    past: int,
+    future: int,
+    variable: str | None = None,
+) -> dict[str, Any]:
+    """Data settings for a model: all that it was trained with, on data of that kind.
+
+    Args:
+        trained_on: section data of its run, with the name of the data set; may be empty.
+        source: a data set's name, or the path of data, as in `open_data`.
+        past: M of the model; on other data, M and N alone are known.
+        future: N of the model.
+        variable: which of a grid.
+
+    Raises:
+        InputError: there is no such data.
+    """
+    name, implied = locate(source, variable)
+    lengths = {"past": past, "future": future}
+    if trained_on.get("name") != name:
+        return lengths
+    return {key: trained_on[key] for key in trained_on if key != "name"} | lengths | implied

@@ -24,6 +24,7 @@ from framecast.video.images import in_order, stills
 from framecast.video.read import family, read
 
 MOST_CACHE = 2048  # MB
+PERHAPS = "perhaps trained on"
 
 
 class FolderConfig(ClipsConfig):
@@ -213,12 +214,14 @@ def unseen(
         needed: frames that have to be left.
     """
     path = Path(clip.source).resolve()
-    # Moving digits without a root say None; with one, it is that of the MNIST files.
-    if not settings.get("root") or settings.get("name") == "moving_digits" or not path.exists():
+    # Of moving digits a root is that of the MNIST files.
+    if settings.get("name") in (None, "moving_digits", "moving_mnist") or not path.exists():
         return clip, ""
+    if not settings.get("root"):  # packed weights do not tell where their data lay
+        return clip, PERHAPS
     root = Path(settings["root"]).expanduser().resolve()
     if root != path:
-        return clip, "perhaps trained on" if path.is_relative_to(root) else ""
+        return clip, PERHAPS if path.is_relative_to(root) else ""
     if settings["name"] in ("grid", "taxibj"):  # what is left of it here is after its last gap
         return clip, "most of them trained on"
     past, future, then = (settings[key] for key in ("past", "future", "every"))

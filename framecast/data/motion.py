@@ -6,12 +6,11 @@ Shapes: B batch, T frames, C channels, H height, W width, X pairs of frames, h Ã
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from framecast.data.windows import Windows
+from framecast.data.windows import Windows, spread
 
 SIDE = 128  # pixels of the longer side at which motion is looked for
 PATCH, FARTHEST = 12, 16  # pixels there: side of a patch, largest displacement that is tried
@@ -42,7 +41,7 @@ def measure_motion(windows: Windows) -> Motion:
     of 128. One that changes, and whose change a displacement explains for 80 %, moves.
     """
     most = max(2, VALUES // math.prod(windows.shape_TCHW))
-    index = np.linspace(0, len(windows) - 1, min(PAIRS, most, len(windows))).astype(np.int64)
+    index = spread(windows, min(PAIRS, most))
     ends = [windows.batch(index[i : i + 1])[0, -2:] for i in range(len(index))]
     if not ends or len(ends[0]) < 2:
         return Motion(0.0, 0.0, at_least=False)

@@ -139,6 +139,11 @@ class Dataset(Protocol):
     def __init__(self, config: Any) -> None: ...
 
 
+def spread(windows: Windows, most: int) -> NDArray[np.int64]:
+    """Indices of at most so many windows, evenly spread over all of them."""
+    return np.linspace(0, len(windows) - 1, min(most, len(windows))).astype(np.int64)
+
+
 def pick(data: Dataset, split: str) -> Windows:
     """The split of this name.
 

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from framecast.clip import Clip, to_tensor
 from framecast.data.film import Footage, in_memory
+from framecast.data.folder import PERHAPS
 from framecast.errors import counted
 from framecast.forecast.clips import frames_to_read
 from framecast.forecast.inference import check_horizon, rollout
-from framecast.metrics import METRICS
+from framecast.metrics import METRICS, WORTH
 from framecast.missing import filled
 from framecast.models.forecaster import Forecaster
 
@@ -63,14 +64,13 @@ class Backtest:
             has = f"it has {counted(self.frames, 'frame')}, that takes {self.needed}"
             return f"this video is too short to test the forecast on: {has}"
         skills = dict(enumerate(self.skill_N.tolist(), start=1))
-        # A gain that would be printed as 0 % is none.
-        gains = {lead: skill for lead, skill in skills.items() if skill > 0.005}
+        gains = {lead: skill for lead, skill in skills.items() if skill >= WORTH}
         losses = [lead for lead in skills if lead not in gains]
         said = f"on this video the forecast {_compare(gains, losses)}"
         where = " in parts of the frame" if self.parts else ""
         trained = f", {self.trained}" if self.trained else ""
         said += f" (over {counted(self.windows, 'earlier window')}{where}{trained})"
-        advise = losses and not self.trained
+        advise = losses and self.trained in ("", PERHAPS)
         return f"{said}; train on it: {_train_command(self.source)}" if advise else said
 
 

@@ -55,6 +55,9 @@ def forecast(
     5
     """
     check_horizon(horizon)
+    if not isinstance(clip, Footage):
+        fix = "give framecast.read(path), or Clip(frames_THWC)"
+        raise InputError("the clip", f"is a {type(clip).__name__}", fix)
     clip = clip.scaled_as(model.task.scaling)
     known = in_memory(clip.cut(len(clip) - frames_to_read(model, clip, past)))
     if known.physical and np.isnan(known.frames_THWC).all():

@@ -86,7 +86,7 @@ def padded(frames_BTCHW: Tensor, multiple: int) -> Tensor:
 
 
 def leave(frame_BCHW: Tensor, like: Tensor) -> Tensor:
-    """Undo `_enter` for a frame that the model gave; `like` is what entered, BMCHW."""
+    """Undo `enter` for a frame that the model gave; `like` is what entered, BMCHW."""
     batch, _, channels, height, width = like.shape
     frame_BCHW = frame_BCHW[..., :height, :width].to(like)
     if frame_BCHW.shape[0] > batch:

@@ -33,7 +33,7 @@ def stream(model: Forecaster, frames: Iterable[Tensor], horizon: int) -> Iterato
         model: any forecaster. A recurrent one carries its state along. A direct one keeps its last
             `model.task.past` frames, and answers from the moment it has that many.
         frames: frame_BCHW in [0, 1], one after the other, all of one shape; NaN where pixels are
-            missing, which get their last known value.
+            missing, which get their last known value, or 0 where no frame that is kept knows one.
         horizon: number of future frames N in each answer, at least 1.
 
     Returns:

@@ -9,6 +9,7 @@ from framecast.metrics.sharpness import Sharpness
 from framecast.metrics.spectrum import Spectrum
 from framecast.metrics.ssim import SSIM, SSIMOpenSTL
 
+WORTH = 0.005  # of an error that is saved: less would be printed as 0 %
 METRICS: dict[str, type[Metric]] = {
     "mse": MSE,
     "mae": MAE,

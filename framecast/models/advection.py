@@ -29,7 +29,7 @@ NOISE = 0.02  # a larger error counts less than by its square: something else is
 
 
 class Advection(Recurrent):
-    """Move the last frame along its optical flow. There is nothing to train, and no setting."""
+    """Move the last frame along its optical flow. There is nothing to train."""
 
     Config = ForecasterConfig
     loss = Forecaster.loss  # nothing learns, so no true frame is read in place of a forecast one
@@ -45,7 +45,9 @@ class Advection(Recurrent):
     def step(self, frame_BCHW: Tensor, state: State) -> tuple[Tensor, State]:
         """Move this frame on. The state has the last frames, this one included, and their flow."""
         known = (*(state[0] if state else ()), frame_BCHW)[-READ:]
-        flow_B2HW = estimate_flow(torch.stack([known_BCHW.mean(dim=1) for known_BCHW in known], 1))
+        grey_BTHW = torch.stack([known_BCHW.mean(dim=1) for known_BCHW in known], dim=1)
+        # Positions have more digits than a half-precision number.
+        flow_B2HW = estimate_flow(grey_BTHW if grey_BTHW.element_size() > 2 else grey_BTHW.float())
         return moved(frame_BCHW, next(ways(flow_B2HW))), (known, flow_B2HW)
 
     def frames(self, past_BMCHW: Tensor) -> Iterator[Tensor]:
@@ -146,12 +148,14 @@ def _blurred(x_BCHW: Tensor, side: int) -> Tensor:
 def moved(frame_BCHW: Tensor, flow_B2HW: Tensor) -> Tensor:
     """What lies against the flow of each pixel; beyond the border, what lies at the border."""
     height, width = frame_BCHW.shape[2:]
-    rows = torch.arange(height, device=frame_BCHW.device, dtype=frame_BCHW.dtype)
-    columns = torch.arange(width, device=frame_BCHW.device, dtype=frame_BCHW.dtype)
+    rows, columns = (torch.arange(side).to(flow_B2HW) for side in (height, width))
     y = (rows[:, None] - flow_B2HW[:, 0]) * (2 / max(height - 1, 1)) - 1
     x = (columns - flow_B2HW[:, 1]) * (2 / max(width - 1, 1)) - 1
     grid_BHW2 = torch.stack([x, y], dim=-1)
-    return F.grid_sample(frame_BCHW, grid_BHW2, padding_mode="border", align_corners=True)
+    moved_BCHW = F.grid_sample(
+        frame_BCHW.to(flow_B2HW), grid_BHW2, padding_mode="border", align_corners=True
+    )
+    return moved_BCHW.to(frame_BCHW)
 
 
 def ways(flow_B2HW: Tensor) -> Iterator[Tensor]:

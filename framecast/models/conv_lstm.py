@@ -30,7 +30,7 @@ from framecast.layers.conv_lstm import ConvLSTMLayer
 from framecast.layers.gates import Gates, Norm
 from framecast.layers.motion import cost_volume, move
 from framecast.missing import filled
-from framecast.models.forecaster import Recurrent, RecurrentConfig, State, Task
+from framecast.models.forecaster import FinishedConfig, Recurrent, State, Task
 from framecast.models.paper import Paper
 
 # Logits of a model that starts from the last frame; LOG.md has the experiment.
@@ -38,7 +38,7 @@ THERE = 5.0  # that what is there is drawn again
 STAY = 1.8  # that it stays, against all displacements together
 
 
-class ConvLSTMConfig(RecurrentConfig):
+class ConvLSTMConfig(FinishedConfig):
     """Settings of `ConvLSTM`."""
 
     hidden: tuple[int, ...] = Field(
@@ -64,7 +64,6 @@ class ConvLSTMConfig(RecurrentConfig):
         0, ge=0, le=4096, description="channels for what moved since the last frame; 0: none"
     )
     norm: Norm = Field("group", description="of the gates: none, layer or group")
-    output: Literal["linear", "sigmoid"] = Field("linear", description="sigmoid keeps [0, 1]")
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -80,8 +79,6 @@ class ConvLSTMConfig(RecurrentConfig):
             raise ValueError("give one scale for all layers, or one for each that never falls")
         if self.match and not self.motion:
             raise ValueError("match needs motion: how many pixels to look around")
-        if self.loss == "bce" and self.output == "linear":
-            raise ValueError("loss=bce needs output=sigmoid")
         return self
 
     @property
@@ -167,8 +164,9 @@ class ConvLSTM(Recurrent):
             for parameter in last.parameters():
                 parameter.mul_(0.1)
             bias: Tensor = (self.mixed or self.heads[0]).bias  # type: ignore[assignment]
-            bias[self.pixels] = THERE
-            bias[self.pixels + 1 + displacements // 2] = STAY + math.log(displacements)
+            of_each = bias.view(sum(self.said), -1)  # position below a coarse one
+            of_each[self.pixels] = THERE
+            of_each[self.pixels + 1 + displacements // 2] = STAY + math.log(displacements)
 
     def next_frames(self, frames_BTCHW: Tensor, state: State = None) -> tuple[Tensor, State]:
         """Read all frames layer by layer, so that each layer sees them in one convolution."""
@@ -216,9 +214,5 @@ class ConvLSTM(Recurrent):
         if moving:
             strength_X1HW, share_XKHW = torch.sigmoid(moving[0]), torch.softmax(moving[1], dim=1)
             next_XCHW = next_XCHW + move(frames_XCHW, strength_X1HW * share_XKHW)
-        return torch.sigmoid(next_XCHW) if self.config.output == "sigmoid" else next_XCHW
-
-    def step(self, frame_BCHW: Tensor, state: State) -> tuple[Tensor, State]:
-        """Read one frame, forecast the next."""
-        next_B1CHW, state = self.next_frames(frame_BCHW[:, None], state)
-        return next_B1CHW[:, 0], state
+        finished_XCHW: Tensor = self.config.finish(next_XCHW)
+        return finished_XCHW

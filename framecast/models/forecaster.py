@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 import torch
 import torch.distributed as dist
-from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter, model_validator
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -129,15 +129,35 @@ class RecurrentConfig(ForecasterConfig):
     )
 
 
+class FinishedConfig(RecurrentConfig):
+    """Settings of models that may keep what they draw in [0, 1]."""
+
+    output: Literal["linear", "sigmoid"] = Field("linear", description="sigmoid keeps [0, 1]")
+
+    @model_validator(mode="after")
+    def _loss_fits(self) -> Self:
+        if self.loss == "bce" and self.output == "linear":
+            raise ValueError("loss=bce needs output=sigmoid")
+        return self
+
+    def finish(self, frames: Tensor) -> Tensor:
+        """The frames as they leave the model."""
+        return torch.sigmoid(frames) if self.output == "sigmoid" else frames
+
+
 class Recurrent(Forecaster):
-    """A model with a state: give `step`, and override `next_frames` where that can be faster."""
+    """A model with a state: give `step` or, where known frames can be read at once, `next_frames`.
+
+    Each is made of the other where it is not given.
+    """
 
     Config: ClassVar[type[ForecasterConfig]] = RecurrentConfig
     parts: ClassVar[tuple[str, ...]] = ("step", "next_frames")
 
     def step(self, frame_BCHW: Tensor, state: State) -> tuple[Tensor, State]:
         """Read one frame, forecast the next. `state` is None at the start."""
-        raise NotImplementedError
+        next_B1CHW, state = self.next_frames(frame_BCHW[:, None], state)
+        return next_B1CHW[:, 0], state
 
     def next_frames(self, frames_BTCHW: Tensor, state: State = None) -> tuple[Tensor, State]:
         """Forecast the successor of each known frame: next_BTCHW, and the state after the last."""

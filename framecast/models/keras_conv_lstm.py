@@ -3,7 +3,9 @@
 Tutorial: A. Joshi, "Next-Frame Video Prediction with Convolutional LSTMs", Keras examples, 2021.
 Paper: Shi et al., NeurIPS 2015, arXiv:1506.04214, without peepholes, as in Keras' ConvLSTM2D.
 Differs: `head="causal"` (the default) moves the temporal kernel back by one frame, so that no
-output sees its own target; `head="tutorial"` keeps the look-ahead. The relu leaves the state
+output sees its own target; `head="tutorial"` keeps the look-ahead, and a step takes zeros for the
+hidden map to come, as Keras does at the last frame: stepping forecasts what the tutorial's loop
+does, which reads the whole sequence again for each frame. The relu leaves the state
 unbounded, so a long rollout can grow; that is the tutorial's, and kept.
 Shapes: B batch, M past, N future, T any frames, K remembered frames, C channels, D hidden,
 S = C × 3 frames of a kernel, H height, W width, X = B × T.
@@ -198,15 +200,6 @@ class KerasConvLSTM(Recurrent):
         assert self.head.bias is not None
         next_BTCHW = torch.sigmoid(sum(parts, self.head.bias[:, None, None]))
         return next_BTCHW, said_BTSHW[:, ahead - 2 :]
-
-    def step(self, frame_BCHW: Tensor, state: State) -> tuple[Tensor, State]:
-        """Read one frame, forecast the next.
-
-        With head="tutorial" zeros stand for the hidden map to come, as for the last frame in Keras:
-        stepping forecasts what the tutorial's loop does by re-running the sequence each time.
-        """
-        next_B1CHW, state = self.next_frames(frame_BCHW[:, None], state)
-        return next_B1CHW[:, 0], state
 
     def loss(self, past_BMCHW: Tensor, future_BNCHW: Tensor, progress: float | Tensor) -> Tensor:
         """The tutorial's: error of frames 1 … T-1 forecast from the true frames 0 … T-2.

@@ -114,11 +114,6 @@ class LSTM(Recurrent):
         next_XCHW, _ = self._ahead(seen, shape[-2:])
         return next_XCHW.reshape(shape), last
 
-    def step(self, frame_BCHW: Tensor, state: State) -> tuple[Tensor, State]:
-        """Read one frame, forecast the next."""
-        next_B1CHW, state = self.next_frames(frame_BCHW[:, None], state)
-        return next_B1CHW[:, 0], state
-
     def run_on(self, frame_BCHW: Tensor, state: State) -> Iterator[Tensor]:
         """Yield a forecast frame and its successors, for ever, without reading any of them."""
         while True:

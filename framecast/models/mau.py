@@ -8,7 +8,7 @@ Shapes: B batch, T frames, X = T × B, C channels, D channels of the maps, H hei
 K = τ frames before.
 """
 
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Self
 
 import torch
 import torch.nn.functional as F
@@ -16,13 +16,13 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from framecast.layers.gathered import conv2d
-from framecast.models.forecaster import Recurrent, RecurrentConfig, State, Task
+from framecast.models.forecaster import FinishedConfig, Recurrent, State, Task
 from framecast.models.paper import Paper
 
 SLOPE = 0.2  # of the leaky rectifiers
 
 
-class MAUConfig(RecurrentConfig):
+class MAUConfig(FinishedConfig):
     """Settings of `MAU`."""
 
     cells: int = Field(2, ge=1, le=64, description="units above each other")
@@ -32,14 +32,11 @@ class MAUConfig(RecurrentConfig):
     halvings: int = Field(2, ge=0, le=5, description="of the frame, before the units")
     recall: bool = Field(True, description="the decoder adds the maps of the encoder")
     residual: bool = Field(False, description="each unit adds to the map that it reads")
-    output: Literal["linear", "sigmoid"] = Field("linear", description="sigmoid keeps [0, 1]")
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.kernel % 2 == 0:
             raise ValueError("the kernel is odd")
-        if self.loss == "bce" and self.output == "linear":
-            raise ValueError("loss=bce needs output=sigmoid")
         return self
 
 
@@ -87,11 +84,6 @@ class MAU(Recurrent):
         next_XCHW = self._decode(below_XDHW, larger)
         return next_XCHW.view(frames, batch, *next_XCHW.shape[1:]).transpose(0, 1), states
 
-    def step(self, frame_BCHW: Tensor, state: State) -> tuple[Tensor, State]:
-        """Read one frame, forecast the next."""
-        next_B1CHW, state = self.next_frames(frame_BCHW[:, None], state)
-        return next_B1CHW[:, 0], state
-
     def _encode(self, frames_XCHW: Tensor) -> list[Tensor]:
         """Maps of all sizes, the smallest first."""
         maps = [F.leaky_relu(self.enter(frames_XCHW), SLOPE)]
@@ -105,7 +97,8 @@ class MAU(Recurrent):
             if self.config.recall:
                 maps_XDHW = maps_XDHW + recalled_XDHW
         next_XCHW: Tensor = self.leave(maps_XDHW)
-        return torch.sigmoid(next_XCHW) if self.config.output == "sigmoid" else next_XCHW
+        finished_XCHW: Tensor = self.config.finish(next_XCHW)
+        return finished_XCHW
 
 
 class MAUCell(nn.Module):

@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from framecast.layers.conv_lstm import ConvLSTMLayer
 from framecast.layers.gates import Gates, Norm
 from framecast.layers.gathered import conv2d
-from framecast.models.forecaster import Recurrent, RecurrentConfig, State, Task
+from framecast.models.forecaster import FinishedConfig, Recurrent, State, Task
 from framecast.models.paper import Paper
 
 
-class PhyDNetConfig(RecurrentConfig):
+class PhyDNetConfig(FinishedConfig):
     """Settings of `PhyDNet`."""
 
     width: int = Field(32, ge=4, le=1024, multiple_of=4, description="channels of the maps, D")
@@ -42,8 +42,6 @@ class PhyDNetConfig(RecurrentConfig):
     def _fits_together(self) -> Self:
         if any(not 1 <= width <= 4096 for width in self.residual):
             raise ValueError("channels lie between 1 and 4096")
-        if self.loss == "bce" and self.output == "linear":
-            raise ValueError("loss=bce needs output=sigmoid")
         return self
 
 
@@ -101,15 +99,9 @@ class PhyDNet(Recurrent):
             after.append(layer_state)
         rest_XDHW = self.from_residual(below_BTDHW.transpose(0, 1).flatten(0, 1))
         next_XCHW = self.decoder(self.from_physical(torch.cat(physical)) + rest_XDHW)
-        if self.config.output == "sigmoid":
-            next_XCHW = torch.sigmoid(next_XCHW)
+        next_XCHW = self.config.finish(next_XCHW)
         next_BTCHW = next_XCHW.view(frames_BTCHW.transpose(0, 1).shape).transpose(0, 1)
         return next_BTCHW, (physical_BDHW, after)
-
-    def step(self, frame_BCHW: Tensor, state: State) -> tuple[Tensor, State]:
-        """Read one frame, forecast the next."""
-        next_B1CHW, state = self.next_frames(frame_BCHW[:, None], state)
-        return next_B1CHW[:, 0], state
 
     def loss(self, past_BMCHW: Tensor, future_BNCHW: Tensor, progress: float | Tensor) -> Tensor:
         """Next-frame error as of any recurrent model, and the moment loss."""

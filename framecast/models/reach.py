@@ -17,6 +17,7 @@ SIDES = (16, 32, 64)  # positions of the frames that are tried, until what count
 SMALLEST = 64  # pixels; in smaller frames a move to anywhere looks like what leaks through a norm
 LEAK = 2.5  # times the mean influence of the outermost pixels
 SAMPLES = 4  # sequences, over which influences are averaged
+LARGEST = 512  # pixels of a side, unless the least that suits a model is more
 LARGE = 256  # pixels; frames of this side are many enough in one sequence, and take long
 PLACES = 4  # within a patch: what is at its border sees less far to one side
 
@@ -33,11 +34,11 @@ def reach(model: Forecaster) -> int:
         model: any forecaster; it is left as it is.
 
     Returns:
-        Pixels, at most half the side of the largest frame that is tried: 32 positions.
+        Pixels, at most half the side of the largest frame that is tried: 32 positions or 256.
     """
     model = deepcopy(model).float().eval()
-    least = math.ceil(SMALLEST / model.multiple)
-    for positions in sorted({max(positions, least) for positions in SIDES}):
+    least, most = math.ceil(SMALLEST / model.multiple), max(1, LARGEST // model.multiple)
+    for positions in sorted({min(max(positions, least), most) for positions in SIDES}):
         side = positions * model.multiple
         with torch.enable_grad():  # the caller may be forecasting
             pixels = _reach_in(model, side)

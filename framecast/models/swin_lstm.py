@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from framecast.models.forecaster import Recurrent, RecurrentConfig, State, Task
+from framecast.models.forecaster import FinishedConfig, Recurrent, State, Task
 from framecast.models.paper import Paper
 
 Depth = Annotated[int, Field(ge=1, le=64)]
@@ -26,7 +26,7 @@ Heads = Annotated[int, Field(ge=1, le=256)]
 EXPANSION = 4  # of the features between the two linear layers of a block
 
 
-class SwinLSTMConfig(RecurrentConfig):
+class SwinLSTMConfig(FinishedConfig):
     """Settings of `SwinLSTM`."""
 
     patch: Literal[2, 4, 8] = Field(4, description="side of the square of pixels in one token")
@@ -49,8 +49,6 @@ class SwinLSTMConfig(RecurrentConfig):
             raise ValueError("give one entry of depths and one of heads for each cell")
         if any(self.width * 2**level % heads for level, heads in enumerate(self.heads)):
             raise ValueError("heads divide the features of their cell: width, 2 × width, …")
-        if self.loss == "bce" and self.output == "linear":
-            raise ValueError("loss=bce needs output=sigmoid")
         return self
 
 
@@ -277,4 +275,4 @@ class SwinLSTM(Recurrent):
             tokens_BHWD = resample(tokens_BHWD)
             after.append(state)
         next_BCHW = self.draw(tokens_BHWD.permute(0, 3, 1, 2))
-        return torch.sigmoid(next_BCHW) if self.config.output == "sigmoid" else next_BCHW, after
+        return self.config.finish(next_BCHW), after

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from framecast.layers import gathered
 from framecast.layers.st_lstm import Norm, ReadingLayer
-from framecast.models.forecaster import Recurrent, RecurrentConfig, State, Task
+from framecast.models.forecaster import FinishedConfig, Recurrent, State, Task
 
 
-class ZigzagConfig(RecurrentConfig):
+class ZigzagConfig(FinishedConfig):
     """Settings of the models that share this."""
 
     hidden: tuple[int, ...] = Field(
@@ -30,7 +30,6 @@ class ZigzagConfig(RecurrentConfig):
         4, description="side of the square of pixels in one position"
     )
     norm: Norm = Field("group", description="of the gates: none or group")
-    output: Literal["linear", "sigmoid"] = Field("linear", description="sigmoid keeps [0, 1]")
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -38,8 +37,6 @@ class ZigzagConfig(RecurrentConfig):
             raise ValueError("hidden channels lie between 1 and 4096")
         if self.kernel % 2 == 0:
             raise ValueError("kernels are odd")
-        if self.loss == "bce" and self.output == "linear":
-            raise ValueError("loss=bce needs output=sigmoid")
         return self
 
 
@@ -87,15 +84,8 @@ class Zigzag(Recurrent):
             top_BDHW, state = self.through(sums_BSHW, state)
             tops.append(top_BDHW)
         next_XPHW = gathered.conv2d(torch.cat(tops), self.head)
-        next_XCHW = F.pixel_shuffle(next_XPHW, self.config.patch)
-        if self.config.output == "sigmoid":
-            next_XCHW = torch.sigmoid(next_XCHW)
+        next_XCHW = self.config.finish(F.pixel_shuffle(next_XPHW, self.config.patch))
         return next_XCHW.view(frames_BTCHW.transpose(0, 1).shape).transpose(0, 1), state
-
-    def step(self, frame_BCHW: Tensor, state: State) -> tuple[Tensor, State]:
-        """Read one frame, forecast the next."""
-        next_B1CHW, state = self.next_frames(frame_BCHW[:, None], state)
-        return next_B1CHW[:, 0], state
 
 
 def zeros(like_BPHW: Tensor, width: int) -> Tensor:

@@ -11,12 +11,12 @@ from typing import Any
 from framecast.checkpoint import config_of, find, model_name
 from framecast.errors import InputError, counted
 from framecast.metrics import METRICS
+from framecast.metrics.choice import heading
 from framecast.models.forecaster import Forecaster
 from framecast.models.size import size_of
 
 CARD = "README.md"
 PLACES = ("root", "digits_root", "cache")
-SHOWN = (*METRICS, "skill")
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def write_card(name: str, run: str | Path, model: Forecaster, said: Said) -> str
     data = public(config.get("data", {})).get("name") or "data that its files do not name"
     paper = f" {model.paper}." if model.paper else ""
     parts = {
-        f"{kind} on {data}": f"{model.about.capitalize()}.{paper}\n\n{_use(name)}",
+        f"{kind} on {data}": f"{model.about[:1].upper()}{model.about[1:]}.{paper}\n\n{_use(name)}",
         "What it reads": _reads(model),
         "Scores": _scores(said.scores),
         "Data": _settings(config.get("data", {})) or "The settings of its data are not known.",
@@ -100,7 +100,7 @@ def _scores(scores: Mapping[str, Any]) -> str:
         return "None were given."
     baselines = scores.get("baselines", {})
     rows = {"this model": scores["scores"], **baselines}
-    keys = [key for key in SHOWN if key in scores["scores"]]
+    keys = [key for key in scores["scores"] if key == "skill" or key.partition("@")[0] in METRICS]
     lines = [
         f"| | {' | '.join(map(_heading, keys))} |",
         "|---" * (len(keys) + 1) + "|",
@@ -115,7 +115,7 @@ def _scores(scores: Mapping[str, Any]) -> str:
 
 
 def _heading(key: str) -> str:
-    return f"{METRICS[key].label}, {METRICS[key].unit}" if key in METRICS else key.capitalize()
+    return "Skill ↑" if key == "skill" else ", ".join(heading(key))
 
 
 def _cell(row: Mapping[str, Any], key: str) -> str:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from framecast.benchmark.rows import TASK, TRAINING, Row
 from framecast.errors import counted
 
-# A training, whatever its seed and the threads of the day.
+# A training, whatever its seed.
 RECIPE = tuple(key for key in TRAINING if key != "seed")
 PUBLISHED = Path(__file__).with_name("published.csv")
 PUBLISHED_ABOUT = (

@@ -5,11 +5,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeGuard
 
-from framecast.metrics import METRICS
+from framecast.metrics import METRICS, WORTH
 from framecast.metrics.choice import heading
 from framecast.report.html import UNKNOWN, Html, section, table, tag
 
-GAIN = 0.005  # a smaller one would be printed as 0 %
 BASELINES = {
     "persistence": "Last frame repeated",
     "mean_frame": "Mean training frame",
@@ -32,15 +31,15 @@ def verdict(scores: Mapping[str, Any]) -> tuple[str, bool]:
         "optical flow": _gain_over(scores, "advection"),
     }
     known = {name: gain for name, gain in gains.items() if gain is not None}
-    beaten = [f"{name} by {_percent(gain)}" for name, gain in known.items() if gain >= GAIN]
-    unbeaten = [name for name, gain in known.items() if gain < GAIN]
+    beaten = [f"{name} by {_percent(gain)}" for name, gain in known.items() if gain >= WORTH]
+    unbeaten = [name for name, gain in known.items() if gain < WORTH]
     said += f". It beats {' and '.join(beaten)}" if beaten else ""
     said += f". It does not beat {' or '.join(unbeaten)}" if unbeaten else ""
     return f"{said}.", good and not unbeaten
 
 
 def _against_persistence(skills: Mapping[int, float]) -> tuple[str, bool]:
-    gains = [lead for lead, skill in skills.items() if skill >= GAIN]
+    gains = [lead for lead, skill in skills.items() if skill >= WORTH]
     if not gains:
         return "The forecast does not beat repeating the last frame", False
     ends = sorted({gains[0], gains[-1]})

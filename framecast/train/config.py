@@ -11,6 +11,12 @@ from framecast.errors import InputError
 from framecast.settings import Settings
 
 LENGTHS = ("epochs", "steps", "minutes", "cpu_minutes")
+# Settings that act under some choices of another one alone.
+ACTS_WITH = (
+    (("weight_decay",), "optimizer", ("adamw", "muon")),
+    (("warmup",), "schedule", ("cosine",)),
+    (("plateau_patience", "plateau_factor"), "schedule", ("plateau",)),
+)
 SECTIONS = ("model", "data", "train")
 BENCHMARK = "benchmark"  # a section of recipes that training has no use for
 
@@ -73,6 +79,16 @@ class TrainConfig(Settings):
         given = [key for key in LENGTHS if getattr(self, key) is not None]
         if len(given) > 1:
             raise ValueError(f"give one of {', '.join(given)}")
+        return self
+
+    @model_validator(mode="after")
+    def _all_act(self) -> Self:
+        fields = type(self).model_fields
+        for names, switch, acts in ACTS_WITH:
+            chosen = getattr(self, switch)
+            for name in names if chosen not in acts else ():
+                if getattr(self, name) != fields[name].default:
+                    raise ValueError(f"{name} does nothing with {switch}={chosen}: leave it out")
         return self
 
 

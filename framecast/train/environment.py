@@ -41,6 +41,7 @@ def environment(data: Dataset, precision: str, processes: Processes) -> dict[str
         "processes": processes.size,
         "precision": precision,
         "data": {split: getattr(data, split).fingerprint() for split in splits},
+        "windows": None if data.train.endless else len(data.train),
     }
 
 

@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from framecast.clock import Moment
-from framecast.data.windows import Dataset, Windows, batch_on, shuffled
+from framecast.data.windows import Dataset, Windows, batch_on, shuffled, spread
 from framecast.errors import InputError
 from framecast.evaluate import PIXELS
 from framecast.forecast import rollout
@@ -176,14 +176,14 @@ def validate(model: Forecaster, windows: Windows, config: TrainConfig) -> tuple[
         if config.monitor == "loss":
             losses.append(_loss(model, known, truth) * len(window_BTCHW))
     model.train()
-    score = float(mse.compute().mean())
+    score = float(mse.compute().nanmean())  # a lead time may have no known pixel
     return score, sum(losses) / len(mse.values_SN) if losses else score
 
 
 def _loss(model: Forecaster, past_BMCHW: Tensor, future_BNCHW: Tensor) -> float:
-    device = next(model.parameters()).device
+    device, objective = next(model.parameters()).device, Objective(model, mixed=False)
     with torch.no_grad():
-        return model.loss(past_BMCHW.to(device), future_BNCHW.to(device), progress=1.0).item()
+        return float(objective(past_BMCHW.to(device), future_BNCHW.to(device), 1.0))
 
 
 def _grow(model: Forecaster, config: TrainConfig) -> float:
@@ -202,9 +202,8 @@ def _average(model: Forecaster, decay: float) -> AveragedModel:
 
 def batches(windows: Windows, limit: int, batch: int) -> Iterator[Tensor]:
     """The first `limit` windows, evenly spread over a finite split, in batches: window_BTCHW."""
-    count = min(limit, len(windows))
-    index = np.linspace(0, len(windows) - 1, count).astype(np.int64)
-    for start in range(0, count, batch):
+    index = spread(windows, limit)
+    for start in range(0, len(index), batch):
         yield windows.batch(index[start : start + batch])
 
 
@@ -230,8 +229,7 @@ class Run:
         spent = Moment.now() - before
         seconds = self.budget.reading(spent)
         self.budget.step_seconds = max(0.9 * self.budget.step_seconds, seconds)
-        task = trainer.model.task
-        speed = trainer.sampler.batch * (task.past + task.future) / spent.wall
+        speed = trainer.sampler.batch * sum(trainer.lengths(last.share)) / spent.wall
         share = self.share(last.step + 1)
         skipped = trainer.guard.skipped
         self.news = Progress(last.step + 1, share, loss.item(), rate, speed, skipped)

@@ -92,20 +92,22 @@ def what_to_lower(model: Forecaster) -> str:
 
 def _warn_of_motion(model: Forecaster, windows: ClipWindows) -> None:
     motion, sees = measure_motion(windows), reach(model)
+    has_kernel = "kernel" in type(model.config).model_fields
     if motion.pixels > sees:
         log.warning(
             "motion of up to %s%.0f pixels per frame, the model sees %d far: take a smaller --size,"
-            " frames that follow closer, or a larger model.kernel",
+            " frames that follow closer, or %s",
             "over " if motion.at_least else "",
             motion.pixels,
             sees,
+            "a larger model.kernel" if has_kernel else "another model",
         )
 
 
 def estimate(
     model: Forecaster, data: Dataset, config: TrainConfig, processes: Processes
 ) -> Estimate:
-    """Measure memory on a piece of one window, then the time of an update as it will be.
+    """Measure memory on a piece of a window, then the time of an update as it will be.
 
     The model is left as it is.
     """
@@ -113,13 +115,14 @@ def estimate(
     objective = Objective(trial, mixed=config.precision == "bf16")
     sampler = Sampler(data.train, config.batch, config.seed)
     index_B = sampler.indices(0)[:: processes.size]
-    window_1TCHW = data.train.batch(index_B[:1]).to(processes.device)
+    # Two, though they be the same: of one value a batch norm knows no variance.
+    window_2TCHW = data.train.batch(index_B[[0, 0]]).to(processes.device)
     weights = sum(parameter.nbytes for parameter in model.parameters())
     with Peak() as peak:
         height, width = piece(model)
-        piece_1TCHW = window_1TCHW[..., :height, :width].contiguous()
-        objective.try_update(piece_1TCHW)
-    pieces = len(index_B) * window_1TCHW.numel() / piece_1TCHW.numel()
+        piece_2TCHW = window_2TCHW[..., :height, :width].contiguous()
+        objective.try_update(piece_2TCHW)
+    pieces = len(index_B) / 2 * window_2TCHW.numel() / piece_2TCHW.numel()
     more = int(SCRATCH * max(0, peak.bytes - weights) * pieces) + COPIES * weights
     seconds = float("nan")
     if more < 0.8 * _room(processes.device):

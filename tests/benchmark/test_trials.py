@@ -17,10 +17,11 @@ from framecast.benchmark.trials import recipe_hash, settled
 from framecast.checkpoint import load
 from framecast.data import open_data
 from framecast.errors import InputError
-from framecast.evaluate import evaluate
+from framecast.evaluate import evaluate, evaluate_run
 from framecast.models import MODELS, build_model
 from framecast.models.forecaster import learns
 from framecast.models.size import size_of
+from framecast.train import train
 from framecast.train.config import read_recipe, shipped_recipes
 from tests.train.short_runs import ended, forked
 
@@ -172,6 +173,28 @@ def test_weights_are_scored_as_they_are(done, tmp_path):
     same = {*COLUMNS} - {"date", "recipe", "forecasts_per_second"}
     assert {key: again[key] for key in same} == {key: row[key] for key in same}
     assert (weights / "log.csv").read_bytes() == before
+
+
+def test_other_data_of_a_kind_are_read_as_those_of_the_training(tmp_path):
+    """With its size, its stride and its range: what is kept and counted is what was scored."""
+    ramp = np.linspace(0, 1, 40)[:, None, None, None] * np.ones((40, 20, 20, 1))
+    for name, most in (("a.npy", 50.0), ("b.npy", 99.0)):
+        np.save(tmp_path / name, (most * ramp).astype(np.float32))
+    data = {"past": 2, "future": 2, "size": 16, "stride": 3}
+    settings = {"data": data, "model": {"hidden": 4}, "train": {"steps": 1, "batch": 64}}
+    train(str(tmp_path / "a.npy"), tmp_path / "run", settings=settings)
+    other = {"benchmark": {"data": str(tmp_path / "b.npy")}}
+    (trial,) = planned([], [tmp_path / "run"], other, out=tmp_path / "bench")
+    row, scores = carry_out(trial, tmp_path), evaluate_run(tmp_path / "run", trial.plan.data)
+    assert (int(row["sequences"]), float(row["mse"])) == (
+        scores.sequences,
+        pytest.approx(scores.scores["mse"].mean, rel=1e-5),
+    )
+    windows = len(open_data(str(tmp_path / "a.npy"), data).train)
+    assert int(row["sequences_seen"]) == windows < 64
+    kept = np.load(example_path(tmp_path / "bench", row))
+    truth = scores.example[1].clamp(0, 1).numpy()  # brighter than all that was trained on
+    np.testing.assert_array_equal(kept["truth"][0], np.round(255 * truth).astype(np.uint8))
 
 
 @pytest.mark.parametrize(

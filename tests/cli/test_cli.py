@@ -85,6 +85,9 @@ def test_train_evaluate_forecast_check(run: Run, clip: Path, trained: Path, tmp_
     assert np.load("f.npy").shape[:3] == (6, 32, 32)
     code, out, _ = run("check", trained)
     assert code == 0, out
+    code, _, err = run("check", trained, "--set", "model.hidden=4")
+    assert code == 2
+    assert "--set model.hidden is for new weights" in err
     np.save("short.npy", np.load(clip)[:40])  # three parts of 4 + 4 frames, not of 10 + 10
     code, out, err = run("check", trained, "--data", "short.npy")
     assert (code, err) == (1, "")

@@ -195,6 +195,7 @@ def test_the_held_out_part_of_a_clip_is_that_of_its_training(tmp_path, every):
     np.testing.assert_array_equal(held_out.frames_THWC, first[::every])
     assert unseen(settings, clip, every, 11)[1] == "most of them trained on"
     assert unseen(settings | {"root": str(tmp_path)}, clip, every, 5)[1] == "perhaps trained on"
+    assert unseen(settings | {"root": None}, clip, every, 5) == (clip, "perhaps trained on")
     drawn = {"name": "moving_digits", "root": None}  # digits that are drawn, not read from MNIST
     for other in (
         {},

@@ -186,3 +186,5 @@ def test_what_the_model_was_trained_on_is_said():
     assert "; train on it:" in found.verdict()
     said = replace(found, trained="held out from training").verdict()
     assert said.endswith("windows, held out from training)")
+    said = replace(found, trained="perhaps trained on").verdict()
+    assert "perhaps trained on); train on it:" in said

@@ -125,6 +125,11 @@ def test_another_unit_is_refused(clip, what, verb):
         verb(Repeats(Scaling(0.0, 10.0, "mm/h")), clip, 1)
 
 
+def test_an_array_is_no_clip_and_the_way_out_is_told():
+    with pytest.raises(InputError, match=r"the clip is a ndarray: give framecast\.read\(path\)"):
+        forecast(Repeats(), np.zeros((9, 4, 5, 1)), 1)
+
+
 def test_pictures_suit_a_model_of_arrays_without_unit():
     frames_THWC = np.full((9, 4, 5, 1), 51, np.uint8)
     future = forecast(Repeats(Scaling(0.0, 1.0)), Clip(frames_THWC), 1)

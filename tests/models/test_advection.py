@@ -154,3 +154,11 @@ def test_moving_digits_are_forecast_better_than_by_repeating_them():
 
 def test_nothing_is_counted_of_what_learns_nothing():
     assert size_of(build_model("advection")) == (0, 0)
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+def test_half_precision_keeps_what_stands_still_where_it_is(kind) -> None:
+    still = torch.rand(1, 1, 1, 200, 200).expand(-1, 3, -1, -1, -1).to(kind)
+    future = build_model("advection", task=Task(1, 200, 200, 3, 2))(still, 2)
+    assert future.dtype == kind
+    assert (future - still[:, :2]).abs().max() < 1e-2

@@ -63,6 +63,19 @@ def test_small_batches_tell_as_much_of_what_stands_still_as_one_large() -> None:
 
 
 @pytest.mark.parametrize("mix", [0, 6])
+@pytest.mark.parametrize("scales", [(2,), (2, 4)])
+def test_what_stands_still_is_left_there_by_coarse_layers_too(scales, mix) -> None:
+    hidden, still = (4, 3)[: len(scales)], torch.rand(2, 1, 1, 32, 32).expand(-1, 6, -1, -1, -1)
+    settings = {"hidden": hidden, "scales": scales, "mix": mix}
+    model = build_model("conv_lstm", settings, Task(1, 32, 32, 3, 3))
+    before, _ = model.next_frames(still)
+    model.calibrate([still])
+    after, _ = model.next_frames(still)
+    error, was = ((x - still).square().mean() for x in (after, before))
+    assert error < 0.2 * was
+
+
+@pytest.mark.parametrize("mix", [0, 6])
 def test_a_coarser_layer_sees_the_mean_and_more_of_the_positions_below(mix) -> None:
     settings = {"hidden": (4, 3), "scales": (1, 2), "patch": 2, "motion": 2, "mix": mix}
     model = build_model("conv_lstm", settings, Task(1, 16, 16, 4, 3))

@@ -22,7 +22,7 @@ SCORES = {
     "model": "/home/me/runs/x",
     "data": "/home/me/films.npy",
     "sequences": 1500,
-    "scores": {"mse": SCORE, "skill": SCORE | {"low": None}},
+    "scores": {"mse": SCORE, "csi@0.5 mm/h": SCORE, "skill": SCORE | {"low": None}},
     "baselines": {"persistence": {"mse": SCORE | {"mean": 287.8}}},
 }
 
@@ -70,7 +70,8 @@ def test_the_card_tells_what_is_known(run, tmp_path):
     for words in (
         "\n# conv_lstm on folder\n", 'load("conv_lstm/films")', "arXiv:1506.04214",
         "81.04 (79.2 … 83)",
-        "| persistence | 287.8", "1,500 sequences of films.npy",
+        "| persistence | 287.8", "CSI ↑, ≥ 0.5 mm/h", "Skill ↑", "The default: learns most",
+        "1,500 sequences of films.npy",
         "7 updates in 11 min on 2 threads of A Chip",
         "2 past and 2 future frames of 16×16", "Only squares move.", "steps = 7", "size = [16, 16]",
     ):  # fmt: skip

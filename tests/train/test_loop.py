@@ -157,6 +157,26 @@ def test_windows_grow_from_short_to_whole() -> None:
     assert torch.equal(torch.cat(seen[0], dim=1), window[:, 3:13])
 
 
+@pytest.mark.parametrize("monitor", ["mse", "loss"])
+def test_validation_knows_sides_that_do_not_suit_and_what_is_missing(monitor) -> None:
+    """A lead time without a known pixel says nothing, and takes nothing from the others."""
+    model = build_model("conv_lstm", {"hidden": 4}, Task(1, 13, 19, past=3, future=3))
+    frames = torch.rand(4, 6, 1, 13, 19)
+    frames[:, 4] = torch.nan
+
+    class Known:
+        def __len__(self) -> int:
+            return len(frames)
+
+        def batch(self, index_B: np.ndarray) -> torch.Tensor:
+            return frames[index_B]
+
+    config = TrainConfig(monitor=monitor, batch=2)
+    mse, score = loop.validate(model, Known(), config)
+    assert 0 < mse < 13 * 19
+    assert np.isfinite(score)
+
+
 class Copies(Direct):
     """The simplest direct model: a weighted copy of the past."""
 

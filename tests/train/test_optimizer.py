@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from framecast.errors import InputError
 from framecast.models import build_model
 from framecast.models.forecaster import Task
 from framecast.train.config import TrainConfig
@@ -85,3 +86,17 @@ def test_the_name_decides(name: str, kind: str) -> None:
     model = build_model("lstm", {"hidden": 8}, Task())
     config = TrainConfig.model_validate({"optimizer": name})
     assert type(build_optimizer(model, config)).__name__ == kind
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "choice"),
+    [
+        ("weight_decay", 0.5, {"optimizer": "adam"}),
+        ("warmup", 0.1, {"schedule": "one_cycle"}),
+        ("plateau_factor", 0.5, {"schedule": "cosine"}),
+    ],
+)
+def test_a_setting_that_would_do_nothing_is_refused(name, value, choice):
+    TrainConfig.parse("train", choice)
+    with pytest.raises(InputError, match=f"{name} does nothing with"):
+        TrainConfig.parse("train", {name: value, **choice})

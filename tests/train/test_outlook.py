@@ -9,6 +9,7 @@ import torch
 from framecast.clip import Clip
 from framecast.data import open_data
 from framecast.errors import InputError
+from framecast.models import build_model
 from framecast.models.conv_lstm import ConvLSTM, ConvLSTMConfig
 from framecast.models.forecaster import Task
 from framecast.train import outlook
@@ -92,3 +93,11 @@ def test_the_model_is_left_as_it_is(data):
     estimate(model, data, TrainConfig(), ALONE)
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_what_a_batch_norm_trains_on_is_measured_too(data):
+    """One window would leave it a single value, the whole batch does not."""
+    task = Task(1, 64, 64, 3, 3)
+    model = build_model("simvp", {"depth": 12, "width": 4, "hidden": 8}, task)
+    frames = open_data("moving_digits", {"past": 3, "future": 3, "epoch": 8})
+    assert estimate(model, frames, TrainConfig(batch=4), ALONE).seconds > 0

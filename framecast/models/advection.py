@@ -148,7 +148,10 @@ def _blurred(x_BCHW: Tensor, side: int) -> Tensor:
 def moved(frame_BCHW: Tensor, flow_B2HW: Tensor) -> Tensor:
     """What lies against the flow of each pixel; beyond the border, what lies at the border."""
     height, width = frame_BCHW.shape[2:]
-    rows, columns = (torch.arange(side).to(flow_B2HW) for side in (height, width))
+    rows, columns = (  # made there: a copy from the host cannot be recorded
+        torch.arange(side, device=flow_B2HW.device, dtype=flow_B2HW.dtype)
+        for side in (height, width)
+    )
     y = (rows[:, None] - flow_B2HW[:, 0]) * (2 / max(height - 1, 1)) - 1
     x = (columns - flow_B2HW[:, 1]) * (2 / max(width - 1, 1)) - 1
     grid_BHW2 = torch.stack([x, y], dim=-1)

@@ -30,7 +30,7 @@ from framecast.layers.conv_lstm import ConvLSTMLayer
 from framecast.layers.gates import Gates, Norm
 from framecast.layers.motion import cost_volume, move
 from framecast.missing import filled
-from framecast.models.forecaster import FinishedConfig, Recurrent, State, Task
+from framecast.models.forecaster import OutputConfig, Recurrent, State, Task
 from framecast.models.paper import Paper
 
 # Logits of a model that starts from the last frame; LOG.md has the experiment.
@@ -38,7 +38,7 @@ THERE = 5.0  # that what is there is drawn again
 STAY = 1.8  # that it stays, against all displacements together
 
 
-class ConvLSTMConfig(FinishedConfig):
+class ConvLSTMConfig(OutputConfig):
     """Settings of `ConvLSTM`."""
 
     hidden: tuple[int, ...] = Field(
@@ -164,9 +164,9 @@ class ConvLSTM(Recurrent):
             for parameter in last.parameters():
                 parameter.mul_(0.1)
             bias: Tensor = (self.mixed or self.heads[0]).bias  # type: ignore[assignment]
-            of_each = bias.view(sum(self.said), -1)  # position below a coarse one
-            of_each[self.pixels] = THERE
-            of_each[self.pixels + 1 + displacements // 2] = STAY + math.log(displacements)
+            bias_QS = bias.view(sum(self.said), -1)  # S: positions below a coarse one
+            bias_QS[self.pixels] = THERE
+            bias_QS[self.pixels + 1 + displacements // 2] = STAY + math.log(displacements)
 
     def next_frames(self, frames_BTCHW: Tensor, state: State = None) -> tuple[Tensor, State]:
         """Read all frames layer by layer, so that each layer sees them in one convolution."""

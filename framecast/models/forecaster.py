@@ -129,7 +129,7 @@ class RecurrentConfig(ForecasterConfig):
     )
 
 
-class FinishedConfig(RecurrentConfig):
+class OutputConfig(RecurrentConfig):
     """Settings of models that may keep what they draw in [0, 1]."""
 
     output: Literal["linear", "sigmoid"] = Field("linear", description="sigmoid keeps [0, 1]")
@@ -156,6 +156,8 @@ class Recurrent(Forecaster):
 
     def step(self, frame_BCHW: Tensor, state: State) -> tuple[Tensor, State]:
         """Read one frame, forecast the next. `state` is None at the start."""
+        if type(self).next_frames is Recurrent.next_frames:
+            raise NotImplementedError("give step or next_frames")
         next_B1CHW, state = self.next_frames(frame_BCHW[:, None], state)
         return next_B1CHW[:, 0], state
 

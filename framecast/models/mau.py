@@ -16,13 +16,13 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from framecast.layers.gathered import conv2d
-from framecast.models.forecaster import FinishedConfig, Recurrent, State, Task
+from framecast.models.forecaster import OutputConfig, Recurrent, State, Task
 from framecast.models.paper import Paper
 
 SLOPE = 0.2  # of the leaky rectifiers
 
 
-class MAUConfig(FinishedConfig):
+class MAUConfig(OutputConfig):
     """Settings of `MAU`."""
 
     cells: int = Field(2, ge=1, le=64, description="units above each other")

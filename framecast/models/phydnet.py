@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from framecast.layers.conv_lstm import ConvLSTMLayer
 from framecast.layers.gates import Gates, Norm
 from framecast.layers.gathered import conv2d
-from framecast.models.forecaster import FinishedConfig, Recurrent, State, Task
+from framecast.models.forecaster import OutputConfig, Recurrent, State, Task
 from framecast.models.paper import Paper
 
 
-class PhyDNetConfig(FinishedConfig):
+class PhyDNetConfig(OutputConfig):
     """Settings of `PhyDNet`."""
 
     width: int = Field(32, ge=4, le=1024, multiple_of=4, description="channels of the maps, D")

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from framecast.models.forecaster import FinishedConfig, Recurrent, State, Task
+from framecast.models.forecaster import OutputConfig, Recurrent, State, Task
 from framecast.models.paper import Paper
 
 Depth = Annotated[int, Field(ge=1, le=64)]
@@ -26,7 +26,7 @@ Heads = Annotated[int, Field(ge=1, le=256)]
 EXPANSION = 4  # of the features between the two linear layers of a block
 
 
-class SwinLSTMConfig(FinishedConfig):
+class SwinLSTMConfig(OutputConfig):
     """Settings of `SwinLSTM`."""
 
     patch: Literal[2, 4, 8] = Field(4, description="side of the square of pixels in one token")

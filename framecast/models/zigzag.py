@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from framecast.layers import gathered
 from framecast.layers.st_lstm import Norm, ReadingLayer
-from framecast.models.forecaster import FinishedConfig, Recurrent, State, Task
+from framecast.models.forecaster import OutputConfig, Recurrent, State, Task
 
 
-class ZigzagConfig(FinishedConfig):
+class ZigzagConfig(OutputConfig):
     """Settings of the models that share this."""
 
     hidden: tuple[int, ...] = Field(

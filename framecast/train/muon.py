@@ -17,8 +17,7 @@ class Muon(Optimizer):
     AdamW serve. torch has it too, for weights of two axes alone and from 2.9 on.
 
     Args:
-        matrices: weights of two axes or more; of kernels, all axes but the first count as
-            one.
+        matrices: weights of two axes or more; of kernels, all but the first axis count as one.
         others: all else, such as biases and norms, which follow AdamW.
         lr: learning rate of both.
         weight_decay: decoupled, of both.

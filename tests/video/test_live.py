@@ -144,14 +144,14 @@ def test_a_camera_that_speaks_rtsp():
 
 
 def test_it_comes_back_after_a_cut_and_keeps_size_and_colour():
-    camera = Camera((6, "cut"), (200, "cut"))
+    camera = Camera((6, "cut"), (4000, "cut"))  # more than the slowest machine waits for
     with serving(camera) as base, Live(f"{base}/mpjpeg", Selection(grey=True)) as live:
         shapes = set()
         for arrival in live(lambda counts: counts.connections == 2 and counts.used > 8):
             camera.size = (48, 64)
             shapes.add(arrival.frame_HWC.shape)
         assert shapes == {(32, 32, 1)}
-        assert camera.asked.total() >= 2  # a slow machine drops most frames, and asks once more
+        assert camera.asked.total() == 2
 
 
 def test_a_real_stall_is_noticed_and_the_stream_comes_back(promise):
@@ -179,11 +179,11 @@ def test_a_real_stall_is_noticed_and_the_stream_comes_back(promise):
 
 def test_no_connection_is_told_and_tried_again():
     camera = Camera(503)
-    with serving(camera) as base:
-        arrivals, counts = frames_of(f"{base}/mpegts", 1, seconds=5)
-    assert arrivals == []
-    assert "5XX" in counts.trouble
-    assert camera.asked.total() >= 2
+    end = time.monotonic() + 20
+    with serving(camera) as base, Live(f"{base}/mpegts", Selection()) as live:
+        assert not [*live(lambda _: camera.asked.total() == 2 or time.monotonic() > end)]
+        assert "5XX" in live.frames.counts.trouble
+    assert camera.asked.total() == 2
 
 
 def test_a_redirect_leads_to_streams_and_to_no_file(tmp_path):

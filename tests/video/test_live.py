@@ -144,7 +144,8 @@ def test_a_camera_that_speaks_rtsp():
 
 
 def test_it_comes_back_after_a_cut_and_keeps_size_and_colour():
-    camera = Camera((6, "cut"), (4000, "cut"))  # more than the slowest machine waits for
+    # The first stream outlasts what a slow machine takes to begin to read it, the second the test.
+    camera = Camera((20, "cut"), (4000, "cut"))
     with serving(camera) as base, Live(f"{base}/mpjpeg", Selection(grey=True)) as live:
         shapes = set()
         for arrival in live(lambda counts: counts.connections >= 2 and counts.used > 8):

@@ -38,7 +38,10 @@ Tallies: TypeAlias = dict[tuple[Name, str], Metric]  # by forecaster and key of 
 
 @dataclass(frozen=True)
 class Score:
-    """One score of one forecaster: the mean over lead times, and each of them, with intervals."""
+    """One score of one forecaster: the mean over lead times, and each of them, with intervals.
+
+    A lead time without any known pixel has no score, and no share in the mean.
+    """
 
     mean: float
     low: float
@@ -99,14 +102,14 @@ class Scores:
             keys: the scores to show; by default all.
         """
         keys = [*self.scores] if keys is None else keys
-        header = ["", *map(_heading, keys)]
+        header = ["", *("\n".join(heading(key)) for key in keys)]
         table = {n: [_cell(scores[key]) for key in keys] for n, scores in self._all().items()}
         return [header, *([name, *cells] for name, cells in table.items())]
 
     def lead_rows(self, key: str) -> list[list[str]]:
         """A table of text of one score per lead time: the header, the baselines, then the model."""
         leads = range(1, len(self.scores[key].per_lead) + 1)
-        header = [_heading(key), *(f"+{lead}" for lead in leads)]
+        header = ["\n".join(heading(key)), *(f"+{lead}" for lead in leads)]
         table = {name: scores[key].per_lead for name, scores in self._all().items()}
         return [header, *([name, *map(_number, values)] for name, values in table.items())]
 
@@ -316,9 +319,10 @@ def _score(tallies: Tallies, count: int) -> dict[Name, dict[str, Score]]:
     for table in (values, samples):
         for name in names:
             table[name, "skill"] = _skill(table[name, "mse"], table[REFERENCE, "mse"])
+    known_N = ~values[REFERENCE, "mse"].isnan()  # lead times at which any pixel is known
     scores: dict[Name, dict[str, Score]] = {name: {} for name in names}
     for (name, key), value_N in values.items():
-        scores[name][key] = _interval(value_N, samples[name, key], count)
+        scores[name][key] = _interval(value_N, samples[name, key], known_N, count)
     return scores
 
 
@@ -351,20 +355,15 @@ def _skill(mse: Tensor, reference: Tensor) -> Tensor:
     return torch.where(mse == reference, 0.0, 1 - mse / reference)
 
 
-def _interval(value_N: Tensor, sample_RN: Tensor, count: int) -> Score:
+def _interval(value_N: Tensor, sample_RN: Tensor, known_N: Tensor, count: int) -> Score:
     """Put a score together; a single sequence says nothing of the spread."""
     if count == 1:
         sample_RN = torch.full_like(sample_RN, torch.nan)
     ends = torch.tensor([0.025, 0.975], dtype=sample_RN.dtype)
-    low, high = torch.quantile(sample_RN.mean(dim=1), ends).tolist()
+    low, high = torch.quantile(sample_RN[:, known_N].mean(dim=1), ends).tolist()
     low_N, high_N = torch.quantile(sample_RN, ends, dim=0).tolist()
-    return Score(
-        value_N.mean().item(), low, high, tuple(value_N.tolist()), tuple(low_N), tuple(high_N)
-    )
-
-
-def _heading(key: str) -> str:
-    return "Skill ↑" if key == "skill" else "\n".join(heading(key))
+    mean = value_N[known_N].mean().item()
+    return Score(mean, low, high, tuple(value_N.tolist()), tuple(low_N), tuple(high_N))
 
 
 def _cell(score: Score) -> str:

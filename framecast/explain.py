@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from framecast.clip import to_tensor
 from framecast.data.film import Footage, in_memory
 from framecast.errors import InputError
-from framecast.forecast.clips import frames_to_read
+from framecast.forecast.clips import frames_to_read, on_scale_of
 from framecast.forecast.inference import check_horizon, enter, leave, rollout
 from framecast.layers.conv_lstm import ConvLSTMLayer, State
 from framecast.layers.gates import Opened
@@ -124,7 +124,7 @@ def explain(
     check_horizon(horizon)
     if not 1 <= lead <= horizon:
         raise InputError("lead", f"is {lead}", f"give 1 to {horizon}, the horizon")
-    clip = clip.scaled_as(model.task.scaling)
+    clip = on_scale_of(model, clip)
     past_1MCHW = to_tensor(in_memory(clip.cut(len(clip) - frames_to_read(model, clip, past))))
     model = deepcopy(model).float().eval()  # gradients are left in none of the caller's weights
     with _watched(model) as calls:

@@ -195,6 +195,17 @@ def test_what_is_not_finite_is_null():
     assert scores.rows()[-1][1] == "–"
 
 
+def test_a_lead_time_without_a_known_pixel_has_no_share_in_the_mean():
+    window_STCHW = noise()
+    window_STCHW[:, PAST + 1] = math.nan
+    scores = evaluate(Fade(0.5), Sequences(window_STCHW)).scores
+    for key in ("mse", "mae", "ssim", "skill"):
+        kept = [value for lead, value in enumerate(scores[key].per_lead) if lead != 1]
+        assert math.isnan(scores[key].per_lead[1])
+        assert scores[key].mean == pytest.approx(np.mean(kept))
+        assert scores[key].low < scores[key].mean < scores[key].high
+
+
 def test_a_still_video_has_no_skill():
     still = Sequences(torch.full((3, PAST + FUTURE, 1, 8, 8), 0.5))
     assert evaluate(Fade(1.0), still).scores["skill"].per_lead == (0,) * FUTURE

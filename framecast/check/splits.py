@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from framecast.check.probing import Verdict, verdict
-from framecast.data.windows import Dataset, Windows, apart
+from framecast.data.windows import Dataset, Windows, apart, spread
 
 MOST = 500  # windows of a split that are looked at, spread evenly
 SIDE = 16  # pixels of the thumbnails that near duplicates are found by
@@ -70,8 +70,7 @@ def _compare(
 def _look(windows: Windows) -> _Seen:
     digests: dict[bytes, Tensor] = {}
     all_of_it = apart(windows)
-    places = np.linspace(0, len(all_of_it) - 1, min(MOST, len(all_of_it))).astype(np.int64)
-    index = all_of_it[np.unique(places)]
+    index = all_of_it[spread(all_of_it, MOST)]
     for number in index:
         for frame_CHW in windows.batch(np.array([number]))[0].nan_to_num():
             if frame_CHW.std() > FLAT:

@@ -3,6 +3,7 @@
 Shapes: B batch, T = past + future frames, C channels, H height, W width.
 """
 
+from collections.abc import Sized
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -139,7 +140,7 @@ class Dataset(Protocol):
     def __init__(self, config: Any) -> None: ...
 
 
-def spread(windows: Windows, most: int) -> NDArray[np.int64]:
+def spread(windows: Sized, most: int) -> NDArray[np.int64]:
     """Indices of at most so many windows, evenly spread over all of them."""
     return np.linspace(0, len(windows) - 1, min(most, len(windows))).astype(np.int64)
 

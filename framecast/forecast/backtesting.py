@@ -16,7 +16,7 @@ from framecast.clip import Clip, to_tensor
 from framecast.data.film import Footage, in_memory
 from framecast.data.folder import PERHAPS
 from framecast.errors import counted
-from framecast.forecast.clips import frames_to_read
+from framecast.forecast.clips import frames_to_read, on_scale_of
 from framecast.forecast.inference import check_horizon, rollout
 from framecast.metrics import METRICS, WORTH
 from framecast.missing import filled
@@ -100,7 +100,7 @@ def backtest(model: Forecaster, clip: Footage, horizon: int, past: int | None = 
     'this video is too short to test the forecast on: it has 12 frames, that takes 15'
     """
     check_horizon(horizon)
-    clip = clip.scaled_as(model.task.scaling)
+    clip = on_scale_of(model, clip)
     reads = frames_to_read(model, clip, past)
     height, width = _part_size(clip.size)
     starts, batch = _plan(len(clip), reads + horizon, height * width * clip.channels)

@@ -55,10 +55,7 @@ def forecast(
     5
     """
     check_horizon(horizon)
-    if not isinstance(clip, Footage):
-        fix = "give framecast.read(path), or Clip(frames_THWC)"
-        raise InputError("the clip", f"is a {type(clip).__name__}", fix)
-    clip = clip.scaled_as(model.task.scaling)
+    clip = on_scale_of(model, clip)
     known = in_memory(clip.cut(len(clip) - frames_to_read(model, clip, past)))
     if known.physical and np.isnan(known.frames_THWC).all():
         what = f"has no known pixel in the last {counted(len(known), 'frame')}"
@@ -91,6 +88,14 @@ def _forecast_in_tiles(model: Forecaster, known: Clip, horizon: int, tiles: Tile
     for rows, band_NCHW in in_tiles(known, tiles, model.multiple, ahead):
         frames_THWC[:, rows] = to_clip(band_NCHW[None], like=known).frames_THWC
     return replace(known.cut(len(known)), frames_THWC=frames_THWC)
+
+
+def on_scale_of(model: Forecaster, clip: Footage) -> Footage:
+    """As `Clip.scaled_as`. Refuse what is no clip, such as a bare array."""
+    if not isinstance(clip, Footage):
+        fix = "give framecast.read(path), or Clip(frames_THWC)"
+        raise InputError("the clip", f"is a {type(clip).__name__}", fix)
+    return clip.scaled_as(model.task.scaling)
 
 
 def frames_to_read(model: Forecaster, clip: Footage, past: int | None) -> int:

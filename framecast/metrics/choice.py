@@ -134,6 +134,8 @@ def heading(key: str) -> tuple[str, str]:
     >>> heading("csi@0.5 mm/h")
     ('CSI ↑', '≥ 0.5 mm/h')
     """
+    if key == "skill":
+        return "Skill ↑", "over last frame"
     name, _, at = key.partition("@")
     kind = METRICS[name]
     arrow = ARROWS.get(kind.better, f"→ {kind.near:g}")

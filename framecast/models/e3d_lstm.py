@@ -35,7 +35,7 @@ class E3DLSTMConfig(RecurrentConfig):
     """Settings of `E3DLSTM`."""
 
     loss: Literal["mse", "mae", "mse_mae"] = Field("mse_mae", description="what training minimises")
-    hidden: int = Field(16, ge=1, le=1024, description="channels of a layer")
+    width: int = Field(16, ge=1, le=1024, description="channels of a layer")
     layers: int = Field(2, ge=1, le=64, description="how many")
     kernel: Literal[1, 3, 5, 7] = Field(3, description="side of the convolutions")
     patch: Literal[1, 2, 4, 8] = Field(
@@ -169,7 +169,7 @@ class E3DLSTM(Recurrent):
     def __init__(self, config: E3DLSTMConfig, task: Task) -> None:
         super().__init__(config, task)
         self.multiple = config.patch
-        pixels, hidden = task.channels * config.patch**2, config.hidden
+        pixels, hidden = task.channels * config.patch**2, config.width
         self.layers = nn.ModuleList(
             E3DLSTMLayer(inputs, hidden, config.kernel, config.recall)
             for inputs in (pixels, *[hidden] * (config.layers - 1))
@@ -190,5 +190,5 @@ class E3DLSTM(Recurrent):
     def _start(self, frame_BCHW: Tensor) -> State:
         """A frame of zeros before the first, and an empty memory."""
         batch, _, height, width = frame_BCHW.shape
-        memory_BSDHW = frame_BCHW.new_zeros(batch, SLICES, self.config.hidden, height, width)
+        memory_BSDHW = frame_BCHW.new_zeros(batch, SLICES, self.config.width, height, width)
         return torch.zeros_like(frame_BCHW), memory_BSDHW, [None] * len(self.layers)

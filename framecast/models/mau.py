@@ -25,7 +25,7 @@ SLOPE = 0.2  # of the leaky rectifiers
 class MAUConfig(OutputConfig):
     """Settings of `MAU`."""
 
-    cells: int = Field(2, ge=1, le=64, description="units above each other")
+    layers: int = Field(2, ge=1, le=64, description="units above each other")
     width: int = Field(32, ge=2, le=1024, description="channels of the maps, D")
     kernel: int = Field(3, ge=1, le=31, description="odd")
     tau: int = Field(5, ge=1, le=64, description="frames before that are attended to")
@@ -65,7 +65,7 @@ class MAU(Recurrent):
         )
         self.cells = nn.ModuleList(
             MAUCell(width, config.kernel, config.tau, residual=config.residual)
-            for _ in range(config.cells)
+            for _ in range(config.layers)
         )
         self.up = nn.ModuleList(
             nn.ConvTranspose2d(width, width, 3, stride=2, padding=1, output_padding=1)

@@ -102,7 +102,7 @@ def _scores(scores: Mapping[str, Any]) -> str:
     rows = {"this model": scores["scores"], **baselines}
     keys = [key for key in scores["scores"] if key == "skill" or key.partition("@")[0] in METRICS]
     lines = [
-        f"| | {' | '.join(map(_heading, keys))} |",
+        f"| | {' | '.join(', '.join(heading(key)) for key in keys)} |",
         "|---" * (len(keys) + 1) + "|",
         *(
             f"| {name} | {' | '.join(_cell(row, key) for key in keys)} |"
@@ -112,10 +112,6 @@ def _scores(scores: Mapping[str, Any]) -> str:
     data = Path(str(scores.get("data", "data"))).name
     count = f"{scores['sequences']:,} sequences of {data}, means over lead times"
     return "\n".join([f"On {count}, with 95 % bootstrap intervals.\n", *lines])
-
-
-def _heading(key: str) -> str:
-    return "Skill ↑" if key == "skill" else ", ".join(heading(key))
 
 
 def _cell(row: Mapping[str, Any], key: str) -> str:

@@ -107,9 +107,7 @@ def _worth(metric: str, value: float) -> float:
 
 def _metric_label(metric: str) -> tuple[str, Html]:
     """The name of a score, which way is better, and its unit."""
-    if metric == "skill":
-        return "Skill ↑ ", tag("small", "over the last frame repeated")
-    if metric.partition("@")[0] not in METRICS:
+    if metric != "skill" and metric.partition("@")[0] not in METRICS:
         return metric, Html()
     label, unit = heading(metric)
     return f"{label} ", tag("small", unit)

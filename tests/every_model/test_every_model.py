@@ -43,13 +43,13 @@ TINY = {
     "predrnn_v2": {"hidden": (4, 4), "patch": 2},
     "mim": {"hidden": (4, 4, 4), "patch": 2},
     "phydnet": {"width": 8, "kernel": 3, "residual": (3,)},
-    "mau": {"cells": 2, "width": 6, "tau": 2},
+    "mau": {"layers": 2, "width": 6, "tau": 2},
     "lstm": {"hidden": (12, 8)},
     "simvp": {"width": 4, "depth": 2, "hidden": 12, "layers": 2},
     "tau": {"width": 4, "depth": 2, "hidden": 12, "layers": 2},
     "predformer": {"patch": 4, "width": 16, "heads": 2, "layers": 1},
     "swin_lstm": {"patch": 2, "width": 4, "depths": (2, 1), "heads": (1, 2), "window": 3},
-    "e3d_lstm": {"hidden": 4, "layers": 2, "patch": 2, "recall": 2},
+    "e3d_lstm": {"width": 4, "layers": 2, "patch": 2, "recall": 2},
 }
 every_model = pytest.mark.parametrize("name", TINY)
 

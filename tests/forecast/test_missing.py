@@ -7,6 +7,7 @@ import torch
 from framecast.clip import Clip, Scaling
 from framecast.errors import InputError
 from framecast.evaluate import evaluate
+from framecast.explain import explain
 from framecast.forecast import backtest, forecast, rollout, stream
 from framecast.missing import filled
 from framecast.models import build_model
@@ -125,9 +126,10 @@ def test_another_unit_is_refused(clip, what, verb):
         verb(Repeats(Scaling(0.0, 10.0, "mm/h")), clip, 1)
 
 
-def test_an_array_is_no_clip_and_the_way_out_is_told():
+@pytest.mark.parametrize("verb", [forecast, backtest, explain])
+def test_an_array_is_no_clip_and_the_way_out_is_told(verb):
     with pytest.raises(InputError, match=r"the clip is a ndarray: give framecast\.read\(path\)"):
-        forecast(Repeats(), np.zeros((9, 4, 5, 1)), 1)
+        verb(Repeats(), np.zeros((9, 4, 5, 1)), 1)
 
 
 def test_pictures_suit_a_model_of_arrays_without_unit():

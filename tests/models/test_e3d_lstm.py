@@ -82,7 +82,7 @@ def test_the_state_of_an_endless_stream_is_bounded() -> None:
     task, frames = Task(height=8, width=8), torch.rand(1, 12, 1, 8, 8)
     sizes = {}
     for bound in (3, 1000):
-        model = build_model("e3d_lstm", {"hidden": 2, "layers": 2, "recall": bound}, task)
+        model = build_model("e3d_lstm", {"width": 2, "layers": 2, "recall": bound}, task)
         sizes[bound] = [numbers(model.next_frames(frames[:, :seen])[1]) for seen in (2, 4, 12)]
     assert sizes[3][0] == sizes[3][1] == sizes[3][2]
     assert sizes[1000][0] < sizes[1000][1] < sizes[1000][2]

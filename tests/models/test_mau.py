@@ -9,7 +9,7 @@ from framecast.models import build_model
 from framecast.models.forecaster import Task
 from framecast.models.mau import MAUCell, attend
 
-TINY = {"cells": 2, "width": 4, "tau": 3}
+TINY = {"layers": 2, "width": 4, "tau": 3}
 
 
 def test_attention_is_its_equation():

@@ -1,7 +1,6 @@
 """results/speed.csv: a row for each contestant, with machine, versions and command."""
 
 import os
-import platform
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +10,7 @@ import torch
 from framecast.benchmark.rows import Row
 from framecast.benchmark.rows import append as append_rows
 from framecast.benchmark.rows import read as read_rows
+from framecast.machine import processor
 from framecast.train.environment import commit
 
 ROOT = Path(__file__).parents[1]
@@ -67,7 +67,7 @@ def environment(command: str, device: str) -> Row:
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M"),
         "gpu": torch.cuda.get_device_name() if device == "cuda" else "",
-        "cpu": _cpu(),
+        "cpu": processor(),
         "capability": torch.backends.cpu.get_cpu_capability(),
         "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else ""),
         "threads": str(torch.get_num_threads()),
@@ -75,10 +75,3 @@ def environment(command: str, device: str) -> Row:
         "commit": commit("framecast", "benchmarks"),
         "command": command,
     }
-
-
-def _cpu() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

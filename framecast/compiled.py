@@ -23,6 +23,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from framecast.machine import instructions
+
 Library: TypeAlias = ctypes.CDLL
 
 LIMIT = 60  # seconds for a compilation that takes one
@@ -84,7 +86,7 @@ def _compiler() -> str | None:
 
 def _load(compiler: str, source: Path, options: tuple[tuple[str, float], ...]) -> Library:
     macros = [f"-D{name}={value}" for name, value in options]
-    machine = platform.machine(), processor()  # the same home may serve several
+    machine = platform.machine(), instructions()  # the same home may serve several
     version = subprocess.run([compiler, "--version"], capture_output=True, timeout=LIMIT).stdout
     texts = [path.read_bytes() for path in (source, *sorted(source.parent.glob("*.h")))]
     recipe = [*texts, version, *map(str.encode, [*FLAGS, *macros, *machine])]
@@ -146,13 +148,3 @@ def cache_folder() -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(stat.S_IRWXU)
     return folder
-
-
-@cache
-def processor() -> str:
-    """What tells this machine's processor from others that share the folder."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line for line in lines if line.startswith(("flags", "Features"))), "")

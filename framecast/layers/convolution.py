@@ -19,10 +19,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from framecast.compiled import cache_folder, processor
+from framecast.compiled import cache_folder
 from framecast.errors import InputError
 from framecast.files import write_atomic
 from framecast.layers import winograd
+from framecast.machine import instructions
 
 SMALLEST = 1e7  # floating-point operations of a step below which a measurement is not worth it
 FRAMES = 4  # of a sequence, for its weight gradient
@@ -163,7 +164,7 @@ def fastest_way(shape: Shape, dtype: torch.dtype, threads: int) -> Way:
         return Way(dtype, LAST)
     if shape.work < SMALLEST:
         return DIRECT
-    machine = hashlib.sha256(processor().encode()).hexdigest()[:12]
+    machine = hashlib.sha256(instructions().encode()).hexdigest()[:12]
     key = f"{shape}, {threads} threads, torch {torch.__version__}, processor {machine}"
     if key in _settled:
         return WAYS[_settled[key]]

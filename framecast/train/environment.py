@@ -16,6 +16,7 @@ import torch
 
 from framecast.data.windows import Dataset
 from framecast.errors import InputError
+from framecast.machine import processor
 from framecast.train.processes import Processes
 
 SAME = ("versions", "processor", "threads", "device", "processes")  # or the last bits may differ
@@ -48,7 +49,7 @@ def environment(data: Dataset, precision: str, processes: Processes) -> dict[str
 def hardware() -> dict[str, Any]:
     """What computes: processor, threads, and the device."""
     return {
-        "processor": _processor(),
+        "processor": f"{processor()} ({torch.backends.cpu.get_cpu_capability()})",
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
     }
@@ -85,15 +86,3 @@ def compare(run: Path, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     if changed:
         said = ", ".join(f"{name} {then[name]} -> {now[name]}" for name in changed)
         log.warning("%s began with other %s: it goes on, not bit for bit", run, said)
-
-
-def _processor() -> str:
-    """The model name that Linux tells, elsewhere what Python knows, and what torch computes with.
-
-    Models of one name may differ in that, and then in speed and last bits.
-    """
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    name = names[0] if names else platform.processor()
-    return f"{name} ({torch.backends.cpu.get_cpu_capability()})"

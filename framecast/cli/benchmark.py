@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from framecast.cli.options import Sets, console, given, sections
+from framecast.cli.options import Sets, console, given, sections, wrote
 from framecast.cli.train import Bar
 from framecast.errors import InputError
 
@@ -101,4 +101,4 @@ def report(
     if out:
         written.append(write_comparison(rows, out, runs))
     for path in written:
-        console.print(f"[green]{path}[/green]", soft_wrap=True)
+        wrote(path)

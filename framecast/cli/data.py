@@ -21,6 +21,7 @@ from framecast.cli.options import (
     console,
     data_settings,
     only,
+    wrote,
 )
 
 data = typer.Typer(help="Data sets: list, get, show.", no_args_is_help=True)
@@ -50,7 +51,7 @@ def get(
     """
     from framecast.data.download import get as download
 
-    console.print(f"[green]{download(name, root)}[/green]", soft_wrap=True)
+    wrote(download(name, root))
 
 
 @data.command()
@@ -84,6 +85,5 @@ def show(
     typed = data_settings(past, future, root, size, grey, every, stride, axes)
     windows = pick(open_data(source, only("data", sets, typed)), split)
     frames_BTCHW = windows.batch(np.array([index % len(windows)]))
-    console.print(f"[green]{plot.grid(frames_BTCHW[0], out)}[/green]", soft_wrap=True)
-    animation = write(from_tensor(frames_BTCHW), out.with_suffix(".gif"))
-    console.print(f"[green]{animation}[/green]", soft_wrap=True)
+    wrote(plot.grid(frames_BTCHW[0], out))
+    wrote(write(from_tensor(frames_BTCHW), out.with_suffix(".gif")))

@@ -14,6 +14,7 @@ from framecast.cli.options import (
     console,
     parse_size,
     transient_bar,
+    wrote,
 )
 from framecast.errors import InputError
 
@@ -47,7 +48,11 @@ def explain(
     from framecast.memory import enough_memory
     from framecast.report import write_explanation
 
-    shape: dict[str, Any] = {"size": parse_size(size), "every": every or 1, "grey": bool(grey)}
+    shape: dict[str, Any] = {
+        "size": parse_size(size),
+        "every": 1 if every is None else every,
+        "grey": bool(grey),
+    }
     model, clip, _ = open_both(run, video, shape, variable)
     with (
         enough_memory("the gradient", "give a smaller --size, --past or --lead"),
@@ -60,7 +65,7 @@ def explain(
 
         found = look(model, clip, horizon, past=past, at=pixel, lead=lead, watch=watch)
     path = write_explanation(found, out, f"{run} on {video.name}")
-    console.print(f"[green]{path}[/green]", soft_wrap=True)
+    wrote(path)
     console.print(found.says, soft_wrap=True)
 
 

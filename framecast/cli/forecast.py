@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from framecast.cli.options import (
     Axes,
@@ -29,6 +30,7 @@ from framecast.cli.options import (
     only,
     parse_size,
     sections,
+    wrote,
 )
 from framecast.errors import InputError
 
@@ -66,7 +68,11 @@ def forecast(
     files_only = {"past": past, "tile": tile, "variable": variable}
     _check_either(video, live, files_only, {"seconds": seconds, "frames": frames})
     shape = parse_size(size)
-    look: dict[str, Any] = {"size": shape, "every": every or 1, "grey": bool(grey)}
+    look: dict[str, Any] = {
+        "size": shape,
+        "every": 1 if every is None else every,
+        "grey": bool(grey),
+    }
     if live is not None:
         from framecast.video.live import check_address
 
@@ -116,9 +122,7 @@ def _forecast_video(
         known, trained = unseen(trained_on, clip, look["every"], needed)
         tested = replace(backtest(model, known, horizon, past), trained=trained)
     path = write(future, out or Path(f"{video.stem}_forecast.gif"))
-    console.print(
-        f"[green]{path}[/green]: {horizon} frames after the {len(clip)} of {video}", soft_wrap=True
-    )
+    wrote(path, f": {horizon} frames after the {len(clip)} of {video}")
     console.print(tested.verdict(), soft_wrap=True)
 
 
@@ -228,7 +232,7 @@ def check(
         verdicts += [*check_data(given), *check_motion(forecaster, given)]
     table = Table("probe", "verdict", "detail")
     for verdict in verdicts:
-        mark = "[green]passed" if verdict.passed else "[red]FAILED"
+        mark = Text("passed", "green") if verdict.passed else Text("FAILED", "red")
         table.add_row(verdict.name, mark, verdict.detail)
     console.print(table)
     raise typer.Exit(0 if all(verdict.passed for verdict in verdicts) else 1)

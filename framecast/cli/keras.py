@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from framecast.cli.options import Run, console
+from framecast.cli.options import Run, wrote
 
 
 def import_keras(
@@ -19,7 +19,7 @@ def import_keras(
     from framecast.checkpoint import save
     from framecast.models.keras_files import import_keras as convert
 
-    console.print(f"[green]{save(convert(file), out)}[/green]", soft_wrap=True)
+    wrote(save(convert(file), out))
 
 
 def export_keras(
@@ -34,4 +34,4 @@ def export_keras(
     from framecast.models.keras_files import export_keras as convert
 
     convert(load(run), file)
-    console.print(f"[green]{file}[/green]", soft_wrap=True)
+    wrote(file)

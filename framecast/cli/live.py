@@ -10,7 +10,7 @@ from rich.live import Live as Line
 from rich.text import Text
 
 from framecast.checkpoint import load
-from framecast.cli.options import console
+from framecast.cli.options import console, wrote
 from framecast.errors import InputError
 from framecast.forecast.inference import check_horizon
 from framecast.forecast.live import Errors, Follower
@@ -106,6 +106,4 @@ def follow(
         what = "gave too few frames for a forecast" if counts.came else "gave no frame"
         why = f" ({counts.trouble})" if counts.trouble else ""
         raise InputError(live.receiver.shown, what + why, "check that it plays, or wait longer")
-    console.print(
-        f"[green]{out}[/green]: frames, and beside each what was forecast for it", soft_wrap=True
-    )
+    wrote(out, ": frames, and beside each what was forecast for it")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from framecast.cli.options import console, transient_bar
 
@@ -74,7 +75,8 @@ def _table(rows: list[Row], speed: bool) -> Table:
         rates = [] if rate is None else [f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"]
         sizes = [amount(row.size.parameters), amount(row.size.macs)]
         paper = row.paper.short if row.paper else "–"
-        table.add_row(f"[bold]{row.name}[/bold]\n{row.about}", paper, *sizes, *rates)
+        name = Text.assemble((row.name, "bold"), f"\n{row.about}")
+        table.add_row(name, paper, *sizes, *rates)
     return table
 
 

@@ -10,11 +10,12 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.progress import Progress
+from rich.text import Text
 
 from framecast.errors import InputError
 
-# Under torchrun one process speaks for all.
-console = Console(quiet=os.environ.get("RANK", "0") != "0")
+# Under torchrun one process speaks for all. File names may hold [x] and :x:, which are no styles.
+console = Console(quiet=os.environ.get("RANK", "0") != "0", markup=False, emoji=False)
 
 Source = Annotated[
     str,
@@ -49,6 +50,11 @@ Sets = Annotated[
     list[str] | None,
     typer.Option("--set", help="Any setting, such as model.hidden=64,64. Repeatable."),
 ]
+
+
+def wrote(what: object, said: str = "") -> None:
+    """Print the path or address of a result, and what is to say of it."""
+    console.print(Text.assemble((str(what), "green"), said), soft_wrap=True)
 
 
 def transient_bar(*, auto_refresh: bool = True) -> Progress:
@@ -164,4 +170,4 @@ class Lines(logging.Handler):
         """Print one."""
         style = "yellow" if record.levelno >= logging.WARNING else ""
         text = record.getMessage()
-        console.print(text, style=style, soft_wrap=True, markup=False, highlight=False)
+        console.print(text, style=style, soft_wrap=True, highlight=False)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from framecast.cli.options import Run, Size, console, parse_size
+from framecast.cli.options import Run, Size, console, parse_size, wrote
 from framecast.errors import InputError
 
 if TYPE_CHECKING:  # torch is imported when a command runs
@@ -37,9 +37,7 @@ def pack(
         raise InputError("--licence", "is missing", "say that of the weights, such as apache-2.0")
     packed = write(run, out, _said(licence, limits, scores))
     changed = f"float16 changes a forecast pixel by {packed.difference:.1e} at most"
-    console.print(
-        f"[green]{packed.folder}[/green]: {packed.size / 1e6:.2f} MB, {changed}", soft_wrap=True
-    )
+    wrote(packed.folder, f": {packed.size / 1e6:.2f} MB, {changed}")
 
 
 def push(
@@ -64,7 +62,7 @@ def push(
             raise InputError(name, "does nothing without --licence", "say --licence too")
     said = None if licence is None else _said(licence, limits, scores)
     address = upload(run, repo, said, private=private)
-    console.print(f"[green]{address}[/green]", soft_wrap=True)
+    wrote(address)
     console.print(f"Next: framecast forecast {address} VIDEO", soft_wrap=True)
 
 
@@ -97,9 +95,6 @@ def export(
     files, missing = write(load(run), out, past=past, horizon=horizon, size=sides)
     for file in files:
         free = f"any {', '.join(file.free)}" if file.free else "no other size"
-        console.print(
-            f"[green]{file.path}[/green]: {file.difference:.1e} from the model at most, {free}",
-            soft_wrap=True,
-        )
+        wrote(file.path, f": {file.difference:.1e} from the model at most, {free}")
     for line in missing:
         console.print(line, soft_wrap=True)

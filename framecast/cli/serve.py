@@ -6,6 +6,7 @@ from typing import Annotated
 from urllib.parse import quote
 
 import typer
+from rich.text import Text
 
 from framecast.cli.options import console
 from framecast.errors import InputError
@@ -46,7 +47,8 @@ def serve(
     def started(address: str) -> None:
         # The part after # stays in the browser: it is in no log.
         link = f"{address}/#token={quote(token, safe='')}" if token else address
-        console.print(f"framecast is at [green]{link}[/green] (Ctrl-C ends it)", soft_wrap=True)
+        said = Text.assemble("framecast is at ", (link, "green"), " (Ctrl-C ends it)")
+        console.print(said, soft_wrap=True)
         if open_page:
             webbrowser.open(link)
 

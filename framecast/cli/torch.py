@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from framecast.cli.options import Future, Past, Sets, Size, console, given, only, parse_size
+from framecast.cli.options import Future, Past, Sets, Size, console, given, only, parse_size, wrote
 from framecast.errors import InputError
 
 
@@ -46,6 +46,6 @@ def import_torch(
     except ValueError:
         raise InputError("the task", f"is {typed}", "give numbers from 1 on") from None
     forecaster, left = convert(file, model, settings, built_for)
-    console.print(f"[green]{save(forecaster, out)}[/green]", soft_wrap=True)
+    wrote(save(forecaster, out))
     if left:
         console.print(f"{len(left)} tensors have no use here: {', '.join(left):.200}")

@@ -23,6 +23,7 @@ from framecast.cli.options import (
     given,
     lines_shown,
     sections,
+    wrote,
 )
 from framecast.clock import Moment
 from framecast.errors import InputError, Stopped
@@ -97,7 +98,7 @@ def train(
             go_on(resume, **watch)
         else:
             run(source, out, model=model, recipe=recipe, **watch)
-    console.print(f"[green]{out}[/green]: best validation MSE {_best(out):.2f}", soft_wrap=True)
+    wrote(out, f": best validation MSE {_best(out):.2f}")
     parts = read_config(out).get("data", {}).get("parts")  # recipe and resumed run included
     said = " --split validation" if parts == 2 else ""
     console.print(f"Next: framecast evaluate {out} {source or 'DATA'}{said}", soft_wrap=True)
@@ -120,7 +121,7 @@ def demo(out: Out = Path("runs/demo")) -> None:
     with Bar() as bar:
         result = run(out, bar.watch)
     for path in result.paths:
-        console.print(f"[green]{path}[/green]", soft_wrap=True)
+        wrote(path)
     console.print(result.verdict)
 
 

@@ -4,6 +4,7 @@ Shapes: T frames, C channels, H height, W width.
 """
 
 import hashlib
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from framecast.clip import Clip, Scaling
 from framecast.data.archives import is_archive
 from framecast.errors import InputError
 from framecast.video.images import decode_stills, stills
-from framecast.video.pace import steady
+from framecast.video.pace import steps
 from framecast.video.read import family, frames, read
 from framecast.video.selection import CutShort, Pictures, Selection
 
@@ -122,9 +123,11 @@ class Reel:
         self.stored, self.note, self.channels = 0, "", 0
         self.overlap = window - 1
         times_T = np.array([*self._count(window)])
-        stored_T111 = np.arange(self.stored).reshape(-1, 1, 1, 1)
-        shown_T111, self.seconds_per_frame = steady(stored_T111, times_T, None, path)
-        self.shown_T = shown_T111.ravel()  # the stored frame on display at each step
+        index_T, self.seconds_per_frame, said = steps(times_T, None, path)
+        if said:
+            warnings.warn(said, stacklevel=2)
+        # The stored frame on display at each step.
+        self.shown_T = np.arange(self.stored) if index_T is None else index_T
         self.length = len(self.shown_T)
 
     @property

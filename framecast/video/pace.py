@@ -1,12 +1,11 @@
-"""From the times of frames to a clip with one step: what is on display at each of its steps.
+"""From the times of frames to one step: what is on display at each.
 
-Shapes: T frames, C channels, H height, W width.
+Shapes: T frames.
 """
 
 import os
-import warnings
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,23 +16,30 @@ FEW = 0.01  # the share of unequal steps up to which a film is left alone
 MORE = 10  # times as many frames as are stored: a constant step may not make more of them
 
 
-def steady(
-    frames_THWC: NDArray[Any],
-    times_T: NDArray[np.float64],
-    rate: float | Literal["stored"] | None,
-    where: Path,
-) -> tuple[NDArray[Any], float]:
-    """Take the frame that is on display at each step of a constant length.
+class Steps(NamedTuple):
+    """Steps of a constant length.
 
     Args:
-        frames_THWC: stored frames.
-        times_T: when each is shown, in seconds; NaN where nobody says.
-        rate: frames per second; None for that of the film, "stored" to leave the frames alone.
-        where: what messages call the film.
+        index_T: of the stored frame on display at each; None where each is shown once.
+        seconds: of a step.
+        said: what to tell of it, where the film did not ask for it.
+    """
 
-    Returns:
-        The frames, the very same array if the steps are equal but for a few, and the seconds per
-        frame.
+    index_T: NDArray[np.int64] | None
+    seconds: float
+    said: str = ""
+
+
+def steps(
+    times_T: NDArray[np.float64], rate: float | Literal["stored"] | None, where: Path
+) -> Steps:
+    """What is on display at each step of a constant length.
+
+    Args:
+        times_T: when each stored frame is shown, in seconds; NaN where nobody says.
+        rate: frames per second; None for that of the film, which leaves frames alone whose steps
+            are equal but for a few, "stored" to leave them alone in any case.
+        where: what messages call the film.
 
     Raises:
         InputError: the rate is not above 0, or the frames would become too many.
@@ -44,7 +50,7 @@ def steady(
     step = 1 / rate if isinstance(rate, float | int) else seconds
     times_T = np.sort(times_T)  # some decoders hand out the times of B-frames in disorder
     if rate == "stored" or len(times_T) < 2 or not (np.diff(times_T) > 0).all():
-        return frames_THWC, step
+        return Steps(None, step)
     count = max(1, round((times_T[-1] - times_T[0] + seconds) / step))
     fix = "give the rate that you want, or rate='stored' to take each frame once"
     if count > MORE * max(len(times_T), 1 / step):
@@ -54,16 +60,15 @@ def steady(
     index_T = np.searchsorted(times_T, shown_T) - 1
     unequal = np.mean(np.diff(index_T) != 1)  # cameras drop a frame now and then
     if unequal == 0 or (rate is None and unequal < FEW):
-        return frames_THWC, step
-    check_memory(count * frames_THWC[0].nbytes, where)
-    if rate is None:
-        shortest, longest = np.diff(times_T).min(), np.diff(times_T).max()
-        warnings.warn(
-            f"{where} shows frames for {shortest:.3g} to {longest:.3g} s: {len(times_T)} become "
-            f"{count} of {step:.3g} s each; {fix}",
-            stacklevel=3,
-        )
-    return frames_THWC[index_T], step
+        return Steps(None, step)
+    if rate is not None:
+        return Steps(index_T, step)
+    shortest, longest = np.diff(times_T).min(), np.diff(times_T).max()
+    said = (
+        f"{where} shows frames for {shortest:.3g} to {longest:.3g} s: {len(times_T)} become "
+        f"{count} of {step:.3g} s each; {fix}"
+    )
+    return Steps(index_T, step, said)
 
 
 def pace(times_T: NDArray[np.float64]) -> float:

@@ -18,7 +18,7 @@ from framecast.video.containers import decode
 from framecast.video.grids import is_grid, read_last
 from framecast.video.images import MAGIC, decode_animation, decode_stills, stills
 from framecast.video.magic import ARRAYS, CONTAINERS, LONGEST
-from framecast.video.pace import check_memory, steady
+from framecast.video.pace import check_memory, steps
 from framecast.video.selection import CutShort, Pictures, Selection
 
 Family: TypeAlias = Literal["container", "picture", "array", "folder", "grid"]
@@ -73,7 +73,12 @@ def read(
     else:
         pictures = frames(path, start=start, stop=stop, every=every, size=size, grey=grey)
         frames_THWC, times_T = _collect(pictures, where)
-        frames_THWC, seconds = steady(frames_THWC, times_T, rate, where)
+        index_T, seconds, said = steps(times_T, rate, where)
+        if index_T is not None:
+            check_memory(len(index_T) * frames_THWC[0].nbytes, where)
+            frames_THWC = frames_THWC[index_T]
+        if said:
+            warnings.warn(said, stacklevel=2)
         clip = Clip(frames_THWC, seconds, source=str(where))
     if len(clip) == 0:
         fix = "give a smaller start" if start else "give another file"

@@ -10,14 +10,15 @@ from collections import deque
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from framecast.clip import Clip
 from framecast.errors import InputError
 from framecast.video import arrays
-from framecast.video.pace import steady
+from framecast.video.pace import steps
 from framecast.video.read import family, frames, read
 from framecast.video.selection import CutShort
 from framecast.web.asking import Ask
@@ -76,19 +77,25 @@ def _film(path: Path, count: int, every: int, side: int | None, until: float) ->
     if not first:
         raise InputError(path, "has no frame", "give another file")
     size = _fitted(first[0][:2], side)
-    last: deque[tuple[Any, float]] = deque(maxlen=count)
+    last: deque[NDArray[np.uint8]] = deque(maxlen=count)
+    times: list[float] = []
     try:
-        for picture in frames(path, every=every, size=size):
-            last.append(picture)
+        for picture_HWC, seconds in frames(path, every=every, size=size):
+            last.append(picture_HWC)
+            times.append(seconds)
             if time.monotonic() > until:
                 raise TimeoutError
     except CutShort:  # what came before the break can be forecast
         pass
     if not last:
         raise InputError(path, "has no frame", "give another file")
-    pictures, times = zip(*last, strict=True)
-    frames_THWC, seconds = steady(np.stack(pictures), np.array(times), None, path)
-    return Clip(frames_THWC[-count:], seconds, source=str(path))
+    # Of the whole film, as when it is read from a file: a part may look less even than it is.
+    index_T, step, _ = steps(np.array(times), None, path)
+    frames_THWC = np.stack(last)
+    if index_T is not None:
+        shown_T = index_T[-count:] - (len(times) - len(last))
+        frames_THWC = frames_THWC[shown_T[shown_T >= 0]]
+    return Clip(frames_THWC, step, source=str(path))
 
 
 def _fitted(size: tuple[int, ...], side: int | None) -> tuple[int, int] | None:

@@ -1,6 +1,5 @@
 """One step for every clip: what is on display at each moment."""
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -10,47 +9,38 @@ from PIL import Image
 from framecast.clip import Clip
 from framecast.errors import InputError
 from framecast.video import pace, read
-from framecast.video.pace import check_memory, steady
+from framecast.video.pace import check_memory, steps
 from framecast.video.read import read as read_clip
 from framecast.video.write import write
 
 WHERE = Path("film.mp4")
 
 
-def numbers(count: int) -> np.ndarray:
-    return np.arange(count, dtype=np.uint8)[:, None, None, None]
-
-
 def kept(times, rate=None):
     """Which stored frame is taken at each step, and the step."""
-    frames_THWC, step = steady(numbers(len(times)), np.array(times, float), rate, WHERE)
-    return frames_THWC.ravel().tolist(), step
+    index_T, step, said = steps(np.array(times, float), rate, WHERE)
+    assert bool(said) == (rate is None and index_T is not None)
+    return [*range(len(times))] if index_T is None else index_T.tolist(), step
 
 
 def test_equal_steps_are_left_alone():
     rng = np.random.default_rng(0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        for times in (
-            np.arange(20) / 25,
-            np.round(np.arange(20) / 30, 3),  # whole milliseconds
-            np.round(np.arange(20) / 30, 2),  # whole hundredths, as in a gif
-            np.arange(20) / 30 + rng.uniform(-0.008, 0.008, 20),  # a phone
-            [1, 3, 2, 5, 4],  # decoders that hand out times in disorder
-        ):
-            assert kept(times)[0] == [*range(len(times))]
+    for times in (
+        np.arange(20) / 25,
+        np.round(np.arange(20) / 30, 3),  # whole milliseconds
+        np.round(np.arange(20) / 30, 2),  # whole hundredths, as in a gif
+        np.arange(20) / 30 + rng.uniform(-0.008, 0.008, 20),  # a phone
+        [1, 3, 2, 5, 4],  # decoders that hand out times in disorder
+        np.delete(np.arange(500) / 25, [100, 101]),  # a camera that dropped two
+    ):
+        assert steps(np.array(times, float), None, WHERE).index_T is None
 
 
-def test_what_is_on_display_is_repeated_with_a_warning():
-    with pytest.warns(UserWarning, match=r"film.mp4 shows frames for 0.1 to 0.4 s: 5 become 8 of"):
-        taken, step = kept([0, 0.1, 0.2, 0.6, 0.7])
-    assert taken == [0, 1, 2, 2, 2, 2, 3, 4]
-    assert step == pytest.approx(0.1)
-
-
-def test_a_few_frames_that_a_camera_dropped_are_no_reason():
-    times = np.delete(np.arange(500) / 25, [100, 101])
-    assert kept(times)[0][-1] == len(times) - 1 - 256
+def test_what_is_on_display_is_repeated_and_told():
+    times = [0, 0.1, 0.2, 0.6, 0.7]
+    assert kept(times) == ([0, 1, 2, 2, 2, 2, 3, 4], pytest.approx(0.1))
+    said = steps(np.array(times), None, WHERE).said
+    assert said.startswith("film.mp4 shows frames for 0.1 to 0.4 s: 5 become 8 of 0.1 s each; give")
 
 
 def test_a_rate_is_kept_to():

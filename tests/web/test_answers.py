@@ -13,6 +13,7 @@ from framecast.clip import Clip
 from framecast.forecast import forecast
 from framecast.models import build_model
 from framecast.video.read import read
+from framecast.video.recording import Recording
 from framecast.video.write import write
 from framecast.web.books import Books
 from framecast.web.kitchen import Kitchen
@@ -65,6 +66,19 @@ def test_a_film_is_decoded_and_scaled(client, tmp_path):
     path = write(Clip(frames, seconds_per_frame=0.04), tmp_path / "film.mp4")
     told = post(client, path.read_bytes(), "film.mp4", size=32, frames=True).json()
     assert (told["height"], told["width"], told["channels"]) == (16, 32, 3)
+    assert told["seconds_per_frame"] == pytest.approx(0.04, rel=0.01)
+
+
+def test_a_film_is_paced_as_a_whole(client, tmp_path):
+    """Of its last frames alone, of which a camera dropped one, one would be shown twice."""
+    times = [*range(300), *range(301, 304)]
+    with Recording(path := tmp_path / "film.mp4") as film:
+        for number, at in enumerate(times):
+            film.add(np.full((32, 32, 3), number * 16 % 256, np.uint8), at / 25)
+    told = post(client, path.read_bytes(), "film.mp4", horizon=1, frames=True).json()
+    past = np.frombuffer(base64.b64decode(told["frames"]["past"]), np.uint8)
+    shades = past.reshape(told["past"], -1)[:, 0].astype(int)
+    assert np.abs(np.diff(shades)).min() > 8
     assert told["seconds_per_frame"] == pytest.approx(0.04, rel=0.01)
 
 

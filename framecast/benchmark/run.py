@@ -18,7 +18,7 @@ from torch import Tensor
 
 from framecast.benchmark.rows import SCORES, TASK, TRAINING, Row, append, read
 from framecast.benchmark.speed import sequences_per_second
-from framecast.benchmark.trials import Trial, machine_of, windows_of
+from framecast.benchmark.trials import Trial, origin_of, windows_of
 from framecast.checkpoint import CONFIG, load, read_config, steps
 from framecast.errors import Finished, InputError, counted
 from framecast.evaluate import Score, evaluate_run
@@ -84,7 +84,7 @@ def _train(trial: Trial, watches: Sequence[Watch]) -> None:
 
 def _refuse_elsewhere(trial: Trial) -> None:
     """Refuse to finish what another machine began: the row would name the wrong one."""
-    there = machine_of(trial.run, trial.run)
+    there, _ = origin_of(trial.run, trial.run)
     for key in there if trial.sections["train"] else ():
         if there[key] != trial.known[key]:
             what = f"was begun with {key} {there[key]}, not {trial.known[key]}"

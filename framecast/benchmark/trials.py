@@ -33,10 +33,13 @@ from framecast.train.environment import hardware
 
 Sections = Mapping[str, Mapping[str, Any]]
 
-# What another machine, folder or seed changes, and the recipe does not.
-FREE = {"train": ("seed", "precision", "save_minutes", "tensorboard")}
+# What another machine, folder or seed changes, and the recipe does not; of the data, what is there
+# counts, by its fingerprint.
+FREE = {
+    "data": ("root", "digits_root"),
+    "train": ("seed", "precision", "save_minutes", "tensorboard"),
+}
 MACHINE = ("device", "processor", "threads")
-ROOTS = ("root", "digits_root")  # where; but with or without digits of MNIST is part of the recipe
 
 
 class BenchmarkConfig(Settings):
@@ -121,14 +124,20 @@ def _of_recipe(recipe: str | Path, typed: Sections, out: Path) -> Iterator[Trial
     content = read_recipe(recipe)
     plan = _plan(content[BENCHMARK] | dict(typed.get(BENCHMARK, {})))
     sections = settled(merge(content, typed))
-    trial = Trial(_name(find_recipe(recipe)), sections, plan, out, out, _task(plan, sections))
+    settings = dict(sections["data"])
+    data = open_data(settings.pop("name"), settings)
+    elsewhere = plan.data or plan.root
+    windows = windows_of(plan, sections) if elsewhere else pick(data, plan.split)
+    known = _task(plan, sections, windows)
+    trial = Trial(_name(find_recipe(recipe)), sections, plan, out, out, known)
+    learnt_from = data.train.fingerprint()
     for baseline in MODELS:
         if not learns(_fresh({"name": baseline})):
             model = settled({"model": {"name": baseline}, "data": sections["data"], "train": {}})
-            yield _placed(replace(trial, recipe="", sections=model), 0)
+            yield _placed(replace(trial, recipe="", sections=model), 0, learnt_from)
     if sections["train"]:
         for seed in plan.seeds:
-            yield _placed(trial, seed)
+            yield _placed(trial, seed, learnt_from)
 
 
 def _name(path: Path) -> str:
@@ -147,23 +156,23 @@ def _of_weights(source: str | Path, typed: Sections, out: Path) -> Iterator[Tria
     config, plan = read_config(run), _plan(typed.get(BENCHMARK, {}))
     if not {"data", "train"} <= config.keys():
         raise _silent(source)
-    there = machine_of(run, source)
+    there, learnt_from = origin_of(run, source)
     sections = settled(config)
-    seed = config["train"]["seed"]
-    trial = Trial(run.name, sections, plan, out, run, _task(plan, sections), given=True)
-    trial = _placed(trial, seed)
+    known = _task(plan, sections, windows_of(plan, sections))
+    trial = Trial(run.name, sections, plan, out, run, known, given=True)
+    trial = _placed(trial, config["train"]["seed"], learnt_from)
     yield replace(trial, run=run, known=trial.known | there)
 
 
-def machine_of(run: Path, source: str | Path) -> Row:
-    """The columns of the machine that a run was trained on.
+def origin_of(run: Path, source: str | Path) -> tuple[Row, str]:
+    """The columns of the machine that a run was trained on, and the fingerprint of its windows.
 
     Raises:
         InputError: the folder `run` of `source` does not say.
     """
     try:
-        there = json.loads((run / "environment.json").read_text(encoding="utf-8"))
-        return {key: str(there[key]) for key in MACHINE}
+        about = json.loads((run / "environment.json").read_text(encoding="utf-8"))
+        return {key: str(about[key]) for key in MACHINE}, str(about["data"]["train"])
     except (OSError, ValueError, KeyError, TypeError):
         raise _silent(source) from None
 
@@ -204,13 +213,18 @@ def _fresh(settings: Mapping[str, Any]) -> Forecaster:
         return build_model(rest.pop("name"), rest)
 
 
-def recipe_hash(sections: Sections) -> str:
-    """Changes when any setting does that shapes the result, defaults included."""
-    told = {
+def recipe_hash(sections: Sections, learnt_from: str) -> str:
+    """Changes when anything does that shapes the result.
+
+    Args:
+        sections: with all defaults.
+        learnt_from: the fingerprint of the training windows.
+    """
+    told: dict[str, Any] = {
         name: {key: value for key, value in section.items() if key not in FREE.get(name, ())}
         for name, section in sections.items()
     }
-    told["data"] |= {root: bool(told["data"].get(root)) for root in ROOTS}
+    told["learnt_from"] = learnt_from
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:8]
 
 
@@ -238,9 +252,9 @@ def windows_of(
     return pick(data, plan.split)
 
 
-def _task(plan: BenchmarkConfig, sections: Sections) -> Row:
+def _task(plan: BenchmarkConfig, sections: Sections, windows: Windows) -> Row:
     """The columns that say what is forecast."""
-    trained_on, windows = sections["data"], windows_of(plan, sections)
+    trained_on = sections["data"]
     return {
         "data": locate(plan.data)[0] if plan.data else trained_on["name"],
         "split": plan.split,
@@ -250,12 +264,12 @@ def _task(plan: BenchmarkConfig, sections: Sections) -> Row:
     }
 
 
-def _placed(trial: Trial, seed: int) -> Trial:
+def _placed(trial: Trial, seed: int, learnt_from: str) -> Trial:
     """A trial with its seed, its folder, and all that is known beforehand."""
     sections = trial.sections
     if sections["train"]:
         sections = {**sections, "train": {**sections["train"], "seed": seed}}
-    machine, digest = hardware(), recipe_hash(sections)
+    machine, digest = hardware(), recipe_hash(sections, learnt_from)
     known = trial.known | {
         "model": sections["model"]["name"],
         "recipe": trial.recipe,

@@ -13,12 +13,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from framecast.layers.gathered import conv2d
-from framecast.models.forecaster import Recurrent, RecurrentConfig, Task
+from framecast.models.forecaster import OutputConfig, Recurrent, Task
 from framecast.models.paper import Paper
 
 
 # --8<-- [start:config]
-class ConvGRUConfig(RecurrentConfig):
+class ConvGRUConfig(OutputConfig):
     """Settings of `ConvGRU`."""
 
     hidden: int = Field(32, ge=1, le=4096, description="channels of the hidden map")
@@ -61,6 +61,7 @@ class ConvGRU(Recurrent):
         update_BDHW, reset_BDHW = both.chunk(2, dim=1)
         seen = torch.cat([patches_BPHW, reset_BDHW * state], dim=1)
         new_BDHW = torch.lerp(state, conv2d(seen, self.candidate).tanh(), update_BDHW)
-        return F.pixel_shuffle(conv2d(new_BDHW, self.head), self.config.patch), new_BDHW
+        next_BCHW = F.pixel_shuffle(conv2d(new_BDHW, self.head), self.config.patch)
+        return self.config.finish(next_BCHW), new_BDHW
 
     # --8<-- [end:step]

@@ -8,6 +8,7 @@ import torch
 
 from framecast.check import check
 from framecast.data import open_data
+from framecast.errors import InputError
 from framecast.models import MODELS, build_model
 from framecast.models.forecaster import Task
 from framecast.train import TrainConfig
@@ -29,6 +30,16 @@ def added(monkeypatch):
 def test_the_added_model_passes_the_probes(added):
     model = build_model("conv_gru", {"hidden": 4, "patch": 2}, TASK)
     assert [verdict for verdict in check(model) if not verdict.passed] == []
+
+
+def test_the_added_model_has_all_losses_or_says_why_not(added):
+    window_BTCHW = torch.rand(2, 7, 1, 16, 16)
+    for loss in ("mse", "mae", "mse_mae", "bce"):
+        settings = {"hidden": 4, "loss": loss, "output": "sigmoid" if loss == "bce" else "linear"}
+        model = build_model("conv_gru", settings, TASK)
+        assert model.loss(window_BTCHW[:, :4], window_BTCHW[:, 4:], 0.5).isfinite()
+    with pytest.raises(InputError, match="loss=bce needs output=sigmoid"):
+        build_model("conv_gru", {"loss": "bce"}, TASK)
 
 
 def test_the_added_model_learns(added):

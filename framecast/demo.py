@@ -5,12 +5,13 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from framecast.checkpoint import CONFIG
+from framecast.checkpoint import CONFIG, read_config
 from framecast.errors import InputError
 from framecast.evaluate import evaluate_run
 from framecast.files import write_atomic
 from framecast.report import draw_scores, write_report
 from framecast.train import train
+from framecast.train.config import SECTIONS, read_recipe
 from framecast.train.loop import Watch
 
 SEQUENCES = 200  # enough for intervals of a few per cent, in seconds
@@ -44,9 +45,11 @@ def demo(out: Path, watch: Watch) -> Demo:
 
 
 def _clear(out: Path) -> None:
-    """Remove an earlier demo; anything else stays and is refused."""
+    """Remove an earlier demo, one that was interrupted too; anything else stays and is refused."""
     if not (out / CONFIG).exists():
         return
-    if not (out / "report.html").exists():
-        raise InputError(out, "holds a run that is no demo", "choose another --out")
+    config, recipe = read_config(out), read_recipe("demo")
+    for section in SECTIONS:
+        if not recipe[section].items() <= config.get(section, {}).items():
+            raise InputError(out, "holds a run that is no demo", "choose another --out")
     shutil.rmtree(out)

@@ -20,6 +20,7 @@ from framecast.data.scaling import adopt, scaling_of
 from framecast.data.windows import Windows, pick, spread
 from framecast.errors import InputError
 from framecast.forecast import rollout
+from framecast.forecast.inference import check_model
 from framecast.metrics import WORTH
 from framecast.metrics.choice import Choice, heading
 from framecast.metrics.metric import Metric, update_all
@@ -175,6 +176,7 @@ def evaluate(
     >>> scores.sequences, scores.scores["skill"].mean
     (2, 0.0)
     """
+    check_model(model)
     past = model.task.past if past is None else past
     count = _count(windows, past, limit)
     models = _line_up(model, windows, past, baselines or {})
@@ -278,6 +280,9 @@ def mean_frame(train: Windows, past: int) -> Forecaster:
 
 def _count(windows: Windows, past: int, limit: int | None) -> int:
     """How many windows are to be forecast. Refuse what leaves nothing to do."""
+    if not hasattr(windows, "shape_TCHW"):
+        what = f"are a {type(windows).__name__}"
+        raise InputError("the windows", what, "give one split of it, such as data.test")
     length = windows.shape_TCHW[0]
     if limit is not None and limit < 1:
         raise InputError("limit", f"is {limit}", "evaluate at least 1 sequence")

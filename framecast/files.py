@@ -1,5 +1,6 @@
 """Write files whole or not at all; read regular ones alone."""
 
+import errno
 import os
 import stat
 from contextlib import suppress
@@ -62,8 +63,11 @@ def flush_folder(folder: Path) -> None:
 
 def cannot_write(path: Path, error: OSError) -> InputError:
     """What to tell the user."""
-    reason = error.strerror or str(error)
-    return InputError(path, f"cannot be written ({reason})", "choose another folder, or make room")
+    # Libraries that write less than they were given say so in words of their own, without a number.
+    reason = error.strerror or "the disk may be full"
+    full = error.errno in (None, errno.ENOSPC, errno.EDQUOT)
+    fix = "make room, or choose another folder" if full else "choose another name or folder"
+    return InputError(path, f"cannot be written ({reason})", fix)
 
 
 def open_file(path: Path) -> BufferedReader:

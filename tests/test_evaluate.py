@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from framecast import checkpoint
+from framecast.data import open_data
 from framecast.errors import InputError
 from framecast.evaluate import _resamples, evaluate, evaluate_run, mean_frame
 from framecast.metrics.choice import STANDARD
@@ -236,6 +237,13 @@ def test_lead_rows_have_a_column_per_lead_time():
     assert [float(cell) for cell in mine[1:]] == pytest.approx(
         scores.scores["mse"].per_lead, rel=1e-3
     )
+
+
+def test_a_name_is_no_model_and_a_data_set_no_split():
+    with pytest.raises(InputError, match=r"the model is a str: give framecast\.load"):
+        evaluate("persistence", Sequences(noise()))
+    with pytest.raises(InputError, match="the windows are a MovingDigits: give one split"):
+        evaluate(Fade(0.5), open_data("moving_digits"))
 
 
 def test_curves_are_ready_to_draw():

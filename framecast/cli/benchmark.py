@@ -1,13 +1,16 @@
 """`framecast benchmark | report`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from framecast.cli.options import Sets, console, given, sections, wrote
 from framecast.cli.train import Bar
 from framecast.errors import InputError
+
+if TYPE_CHECKING:
+    from framecast.benchmark.rows import Row
 
 
 def benchmark(
@@ -59,11 +62,15 @@ def benchmark(
     for trial in planned(recipes or [], weights or [], typed, out):
         with Bar() as bar:
             row = carry_out(trial, results, [bar.watch])
-        said = "is in the table already"
-        if row:
-            low, high = (f"{float(row[end]):.1f}" for end in ("mse_low", "mse_high"))
-            said = f"MSE {float(row['mse']):.2f} ({low}–{high}), skill {float(row['skill']):.3f}"
+        said = _said(row) if row else "is in the table already"
         console.print(f"{trial.run}: {said}", soft_wrap=True, highlight=False)
+
+
+def _said(row: "Row") -> str:
+    """The scores of a row; one sequence has no interval, and what is not finite is empty."""
+    mse, low, high, skill = (row[key] or "nan" for key in ("mse", "mse_low", "mse_high", "skill"))
+    between = f" ({float(low):.1f}–{float(high):.1f})" if row["mse_low"] else ""
+    return f"MSE {float(mse):.2f}{between}, skill {float(skill):.3f}"
 
 
 def report(

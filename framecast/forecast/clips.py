@@ -11,13 +11,21 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from framecast.clip import Clip, to_clip, to_tensor
 from framecast.data.film import Footage, in_memory
 from framecast.errors import InputError, counted
-from framecast.forecast.inference import check_channels, check_horizon, futures, inference
+from framecast.forecast.inference import (
+    check_channels,
+    check_horizon,
+    check_model,
+    futures,
+    inference,
+)
 from framecast.forecast.tiles import Tiles, in_tiles, plan_tiles
+from framecast.memory import available, said
 from framecast.models.forecaster import Direct, Forecaster, Recurrent
 
 log = logging.getLogger(__name__)
@@ -60,15 +68,20 @@ def forecast(
     if known.physical and np.isnan(known.frames_THWC).all():
         what = f"has no known pixel in the last {counted(len(known), 'frame')}"
         raise InputError(clip.source, what, "give a clip that ends with known frames")
+    size, free = horizon * known.frames_THWC[0].nbytes, available()
+    if size > free:  # NumPy would promise it, and the system end the process once it is filled
+        what = f"of {counted(horizon, 'frame')} takes {said(size)}, and {said(free)} are free"
+        raise InputError("the horizon", what, "give a smaller one, or smaller frames")
+    frames_THWC = np.empty((horizon, *known.frames_THWC.shape[1:]), known.frames_THWC.dtype)
     with inference(model):
         tiles = plan_tiles(model, known, horizon, tile)
         if tiles is None:
-            frames_THWC: list[Any] = []
-            for frame_1CHW in _ahead(model, known, horizon):
-                frames_THWC += [*to_clip(frame_1CHW[:, None], like=known).frames_THWC]
-            return replace(known.cut(len(known)), frames_THWC=np.stack(frames_THWC))
-        log.info(tiles.say())
-        return _forecast_in_tiles(model, known, horizon, tiles)
+            for lead, frame_1CHW in enumerate(_ahead(model, known, horizon)):
+                frames_THWC[lead] = to_clip(frame_1CHW[:, None], like=known).frames_THWC[0]
+        else:
+            log.info(tiles.say())
+            _fill_in_tiles(frames_THWC, model, known, tiles)
+    return replace(known.cut(len(known)), frames_THWC=frames_THWC)
 
 
 def _ahead(model: Forecaster, known: Clip, horizon: int) -> Iterator[Tensor]:
@@ -80,18 +93,17 @@ def _ahead(model: Forecaster, known: Clip, horizon: int) -> Iterator[Tensor]:
         yield frame_1CHW.clamp(0, 1).masked_fill(never_1CHW, torch.nan)
 
 
-def _forecast_in_tiles(model: Forecaster, known: Clip, horizon: int, tiles: Tiles) -> Clip:
+def _fill_in_tiles(frames_THWC: NDArray[Any], model: Forecaster, known: Clip, tiles: Tiles) -> None:
     def ahead(part: Clip) -> Tensor:
-        return torch.cat([*_ahead(model, part, horizon)])
+        return torch.cat([*_ahead(model, part, len(frames_THWC))])
 
-    frames_THWC = np.empty((horizon, *known.frames_THWC.shape[1:]), known.frames_THWC.dtype)
     for rows, band_NCHW in in_tiles(known, tiles, model.multiple, ahead):
         frames_THWC[:, rows] = to_clip(band_NCHW[None], like=known).frames_THWC
-    return replace(known.cut(len(known)), frames_THWC=frames_THWC)
 
 
 def on_scale_of(model: Forecaster, clip: Footage) -> Footage:
-    """As `Clip.scaled_as`. Refuse what is no clip, such as a bare array."""
+    """As `Clip.scaled_as`. Refuse what is no clip, such as a bare array, and what is no model."""
+    check_model(model)
     if not isinstance(clip, Footage):
         fix = "give framecast.read(path), or Clip(frames_THWC)"
         raise InputError("the clip", f"is a {type(clip).__name__}", fix)

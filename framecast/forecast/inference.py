@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from copy import copy
 from functools import partial
 from itertools import chain, islice
+from numbers import Integral
 from weakref import WeakKeyDictionary
 
 import torch
@@ -153,7 +154,16 @@ def check_channels(model: Forecaster, has: int, where: str) -> None:
         raise InputError(where, what, "give other frames, or train a model on such frames")
 
 
+def check_model(model: object) -> None:
+    """Refuse what is no forecaster, such as the name of one."""
+    if not isinstance(model, Forecaster):
+        fix = "give framecast.load(RUN), or framecast.load('persistence')"
+        raise InputError("the model", f"is a {type(model).__name__}", fix)
+
+
 def check_horizon(horizon: int) -> None:
-    """Refuse a horizon without a frame."""
+    """Refuse a horizon without a frame, or of half of one."""
+    if not isinstance(horizon, Integral):
+        raise InputError("horizon", f"is {horizon!r}", "give a whole number of frames")
     if horizon < 1:
         raise InputError("horizon", f"is {horizon}", "forecast at least 1 frame")

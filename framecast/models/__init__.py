@@ -54,7 +54,7 @@ def find_model(name: str) -> type[Forecaster]:
         InputError: no model has that name.
     """
     if name not in MODELS:
-        near = get_close_matches(name, MODELS, n=1)
+        near = get_close_matches(str(name), MODELS, n=1)
         fix = f"did you mean {near[0]}?" if near else f"choose from {', '.join(MODELS)}"
         raise InputError(name, "is not a model", fix)
     return MODELS[name]

@@ -131,6 +131,18 @@ def read_recipe(recipe: str | Path) -> dict[str, dict[str, Any]]:
     return {name: content.get(name, {}) for name in known}
 
 
+def check_sections(settings: Mapping[str, Any]) -> None:
+    """Refuse what is given from Python and is no section: `merge` would pass over it.
+
+    Raises:
+        InputError: a section has another name, or is no mapping.
+    """
+    for name, section in settings.items():
+        if name not in SECTIONS or not isinstance(section, Mapping):
+            fix = f"give {', '.join(SECTIONS)}, each a mapping of settings"
+            raise InputError(f"settings[{name!r}]", "is no section", fix)
+
+
 def merge(
     recipe: Mapping[str, Mapping[str, Any]], typed: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, dict[str, Any]]:

@@ -22,7 +22,7 @@ from framecast.files import write_atomic
 from framecast.memory import enough_memory
 from framecast.models import MODELS, build_model
 from framecast.models.forecaster import Forecaster, Task, learns
-from framecast.train.config import LENGTHS, TrainConfig, merge, read_recipe
+from framecast.train.config import LENGTHS, TrainConfig, check_sections, merge, read_recipe
 from framecast.train.environment import compare, environment
 from framecast.train.guard import Diverged
 from framecast.train.keeping import Checkpoints
@@ -154,6 +154,7 @@ def resume(
     with _alone(run) as processes:
         folder, files = _newest(run)
         begun = json.loads(files[CONFIG])
+        check_sections(settings or {})
         sections = merge(begun, settings or {})
         _compare(run, begun, sections)
         job, kept = Job.of(run, sections), Snapshot.read(folder, files)
@@ -274,7 +275,11 @@ def _named(
     settings: Mapping[str, Mapping[str, Any]], source: str | Path | None, model: str | None
 ) -> dict[str, dict[str, Any]]:
     """The typed settings, with the names of model and data set among them."""
+    check_sections(settings)
     typed = {name: dict(section) for name, section in settings.items()}
+    if not isinstance(source, str | Path | None):
+        fix = "give a path, such as what numpy.save wrote, or a data set's name"
+        raise InputError("the data", f"are a {type(source).__name__}", fix)
     if source is not None:
         name, implied = locate(str(source), typed.get("data", {}).get("variable"))
         typed["data"] = {**typed.get("data", {}), **implied, "name": name}

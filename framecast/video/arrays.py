@@ -68,8 +68,10 @@ def load(path: Path, key: str | None = None) -> NDArray[Any]:
     except InputError:
         raise
     except Exception as error:  # damaged headers end in exceptions of a dozen kinds
-        said = "is an array of Python objects" if "pickle" in str(error) else "is a damaged array"
-        raise InputError(path, said, FIX) from None
+        if "pickle" in str(error) or "Python objects" in str(error):
+            fix = "turn it into numbers, and write it anew"
+            raise InputError(path, "is an array of Python objects", fix) from None
+        raise InputError(path, "is a damaged array", FIX) from None
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "buif":
         raise InputError(path, "holds no numbers", FIX)
     if array.size == 0:

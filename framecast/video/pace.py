@@ -4,6 +4,7 @@ Shapes: T frames.
 """
 
 import os
+from numbers import Real
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -44,10 +45,10 @@ def steps(
     Raises:
         InputError: the rate is not above 0, or the frames would become too many.
     """
-    if isinstance(rate, float | int) and not rate > 0:
+    if rate not in (None, "stored") and not (isinstance(rate, Real) and rate > 0):
         raise InputError("rate", f"is {rate}", "give frames per second")
     seconds = pace(times_T)
-    step = 1 / rate if isinstance(rate, float | int) else seconds
+    step = 1 / float(rate) if isinstance(rate, Real) else seconds
     times_T = np.sort(times_T)  # some decoders hand out the times of B-frames in disorder
     if rate == "stored" or len(times_T) < 2 or not (np.diff(times_T) > 0).all():
         return Steps(None, step)

@@ -5,6 +5,8 @@ Shapes: T frames, C channels, H height, W width.
 
 import re
 import warnings
+from collections.abc import Sequence
+from operator import index
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -119,7 +121,13 @@ def frames(
 def _select(
     start: int, stop: int | None, every: int, size: tuple[int, int] | int | None, grey: bool
 ) -> Selection:
-    shape = (size, size) if isinstance(size, int) else size
+    shape = None
+    if size is not None:
+        try:
+            height, width = map(index, size if isinstance(size, Sequence) else (size, size))
+        except (TypeError, ValueError):
+            raise InputError("size", f"is {size!r}", "give 64, or (height, width)") from None
+        shape = height, width
     return Selection(start=start, stop=stop, every=every, size=shape, grey=grey)
 
 

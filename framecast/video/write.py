@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from framecast.clip import Clip
 from framecast.errors import InputError
+from framecast.files import cannot_write
 from framecast.video.containers import CODECS, encode
 from framecast.video.grids import write as grids
 from framecast.video.images import encode_folder, encode_gif, encode_strip, encode_webp
@@ -60,8 +61,7 @@ def write(clip: Clip, path: str | Path) -> Path:
             _save(clip, made)
             made.replace(path)
     except OSError as error:
-        fix = "choose another folder, or make room"
-        raise InputError(path, f"cannot be written ({error.strerror or error})", fix) from None
+        raise cannot_write(path, error) from None
     return path
 
 

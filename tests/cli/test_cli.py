@@ -179,6 +179,8 @@ def test_each_command_has_an_example(run: Run) -> None:
         ("data get mnits", "mnits"),
         ("import-keras text.mp4 out", "text.mp4"),
         ("nonsense", "nonsense"),
+        ("forecast persistence long.npy --every 0", "every is 0"),
+        ("explain TRAINED long.npy --every 0", "every is 0"),
         ("check persistence --set train.batch=2", "--set train.batch does nothing here"),
         ("data show moving_digits --set model.patch=2", "--set model.patch does nothing here"),
     ],
@@ -202,3 +204,26 @@ def test_bad_input_gets_one_line_and_exit_2(
     assert err.count("\n") == 1
     assert says in err
     assert sorted(tmp_path.rglob("*")) == before, "something was half-written"
+
+
+def test_a_benchmark_of_one_sequence_has_no_interval(run: Run) -> None:
+    name = 'name = "persistence"'
+    Path("one.toml").write_text(f"[model]\n{name}\n[benchmark]\nwindows = 1\n")
+    code, out, err = run("benchmark", "one.toml", "--out", "bench", "--results", "results")
+    assert (code, err) == (0, "")
+    assert "MSE" in out
+    assert "–" not in out
+
+
+def test_names_with_brackets_are_told_as_they_are(run: Run, clip: Path) -> None:
+    film, out = Path("my [red] :car: film.npy"), Path("a[")
+    film.write_bytes(clip.read_bytes())
+    out.mkdir()
+    code, said, err = run("forecast", "persistence", film, "--horizon", 2, "--out", out / "b].gif")
+    assert (code, err) == (0, "")
+    assert f"{out}/b].gif: 2 frames after the 60 of {film}" in said
+    assert f"framecast train '{film}'" in said
+    (out / "b]").mkdir()
+    code, said, err = run("data", "show", film, "--past", 2, "--out", out / "b]" / "[c.png")
+    assert (code, err) == (0, "")
+    assert f"{out}/b]/[c.png" in said

@@ -110,6 +110,21 @@ def test_other_channels_are_refused(reads, given):
         rollout(Trend(Task(channels=reads)), torch.rand(1, 4, given, 6, 6), 1)
 
 
+def test_a_horizon_that_no_memory_holds_is_refused_at_once():
+    clip = Clip(np.zeros((9, 40, 40, 1), np.uint8))
+    with pytest.raises(
+        InputError, match=r"horizon of 1,?000,?000,?000 frames takes 1600.0 GB, and"
+    ):
+        forecast(Trend(), clip, 10**9)
+
+
+@pytest.mark.parametrize("horizon", [2.5, "3"])
+def test_half_a_frame_is_refused(horizon):
+    with pytest.raises(InputError, match="give a whole number of frames"):
+        forecast(Trend(), Clip(np.zeros((9, 4, 4, 1), np.uint8)), horizon)
+    assert len(forecast(Trend(), Clip(np.zeros((9, 4, 4, 1), np.uint8)), np.int64(3))) == 3
+
+
 @pytest.mark.parametrize("horizon", [0, -1])
 def test_a_horizon_below_one_is_refused(horizon):
     clip = Clip(np.zeros((9, 4, 4, 1), np.uint8))

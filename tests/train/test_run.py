@@ -206,3 +206,20 @@ def test_a_full_disk_leaves_the_last_file_and_no_rest(tmp_path: Path, monkeypatc
         write_atomic(path, np.zeros(10).tobytes())
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("settings", [{"trian": {"steps": 1}}, {"train": None}])
+def test_sections_that_are_none_are_named(settings: dict, run: Path, tmp_path: Path) -> None:
+    for call in (
+        lambda: framecast.train("moving_digits", tmp_path / "x", settings=settings),
+        lambda: framecast.resume(run, settings=settings),
+    ):
+        with pytest.raises(InputError, match=r"settings\['tr..n'\] is no section: give model,"):
+            call()
+
+
+def test_an_array_is_no_source_and_a_class_no_name(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="the data are a ndarray: give a path"):
+        framecast.train(np.zeros((30, 8, 8)), tmp_path / "x")
+    with pytest.raises(InputError, match="is not a model"):
+        framecast.train("moving_digits", tmp_path / "x", model=torch.nn.Linear)

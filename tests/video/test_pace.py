@@ -55,8 +55,9 @@ def test_a_rate_is_kept_to():
 def test_steps_that_would_make_a_bomb_are_refused():
     with pytest.raises(InputError, match=r"would get 655361 frames of 0.1 s: give the rate"):
         kept([0, 0.1, 0.2, 65536])
-    with pytest.raises(InputError, match="rate is 0: give frames per second"):
-        kept([0, 1], 0)
+    for rate in (0, "fast", np.nan):
+        with pytest.raises(InputError, match=f"rate is {rate}: give frames per second"):
+            kept([0, 1], rate)
 
 
 def test_a_film_of_unequal_steps_becomes_steady(tmp_path):

@@ -46,6 +46,14 @@ def test_selection_is_the_same_for_every_family(tmp_path, suffix):
         assert part.seconds_per_frame == pytest.approx(0.6, abs=1e-3)
 
 
+@pytest.mark.parametrize("size", [(16, 24, 3), (16,), "64", 16.5, (8, 8.0)])
+def test_a_size_that_is_none_is_named(tmp_path, size):
+    path = write(Clip(FRAMES), tmp_path / "clip.avi")
+    with pytest.raises(InputError, match=r"^size is .*: give 64, or \(height, width\)"):
+        read(path, size=size)
+    assert read(path, size=np.int64(8)).size == (8, 8)
+
+
 def test_many_frames_are_all_kept(tmp_path):
     frames_THWC = np.arange(100, dtype=np.uint8)[:, None, None, None].repeat(4, 1).repeat(4, 2)
     write(Clip(frames_THWC), tmp_path / "many")

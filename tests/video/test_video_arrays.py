@@ -99,8 +99,12 @@ def test_pickles_are_refused_and_not_run(tmp_path, monkeypatch):
     np.save("trap.npy", np.array([Trap()], dtype=object), allow_pickle=True)
     np.savez("trap.npz", a=np.array([Trap()], dtype=object))
     (tmp_path / "plain.npy").write_bytes(pickle.dumps(Trap()))
-    for name in ("trap.npy", "trap.npz", "plain.npy"):
-        with pytest.raises(InputError):
+    for name, said in (
+        ("trap.npy", "of Python objects"),
+        ("trap.npz", "of Python objects"),
+        ("plain.npy", "is"),
+    ):
+        with pytest.raises(InputError, match=said):
             read(tmp_path / name)
     assert not (tmp_path / "sprung").exists()
 

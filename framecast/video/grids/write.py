@@ -19,13 +19,13 @@ CONVENTIONS = "CF-1.11"
 
 
 def encode(clip: Clip, path: Path) -> None:
-    """Write a new file or store: the values as they are, NaN for what is missing.
+    """Write a new file or store into a folder of ours: values as they are, NaN for missing ones.
 
     Time is that of the clip where it is known, else seconds from its first frame.
 
     Raises:
         InputError: the library is missing.
-        OSError: the folder cannot be written, or the disk is full.
+        OSError: the disk is full.
     """
     try:
         if path.suffix.lower() == ".nc":
@@ -35,7 +35,7 @@ def encode(clip: Clip, path: Path) -> None:
     except ImportError as error:
         fix = "pip install 'framecast[grids]'"
         raise InputError(path.name, f"needs {error.name} to be written", fix) from None
-    except RuntimeError as error:  # what netCDF4 says of a full disk
+    except (RuntimeError, PermissionError) as error:  # what netCDF4 says of a full disk
         raise OSError(str(error)) from error
 
 

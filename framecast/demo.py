@@ -5,13 +5,14 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from framecast.benchmark.trials import recipe_hash, settled
 from framecast.checkpoint import CONFIG, read_config
 from framecast.errors import InputError
 from framecast.evaluate import evaluate_run
 from framecast.files import write_atomic
 from framecast.report import draw_scores, write_report
 from framecast.train import train
-from framecast.train.config import SECTIONS, read_recipe
+from framecast.train.config import read_recipe
 from framecast.train.loop import Watch
 
 SEQUENCES = 200  # enough for intervals of a few per cent, in seconds
@@ -48,8 +49,7 @@ def _clear(out: Path) -> None:
     """Remove an earlier demo, one that was interrupted too; anything else stays and is refused."""
     if not (out / CONFIG).exists():
         return
-    config, recipe = read_config(out), read_recipe("demo")
-    for section in SECTIONS:
-        if not recipe[section].items() <= config.get(section, {}).items():
-            raise InputError(out, "holds a run that is no demo", "choose another --out")
+    both = read_config(out), read_recipe("demo")
+    if len({recipe_hash(settled(sections), "") for sections in both}) > 1:
+        raise InputError(out, "holds a run that is no demo", "choose another --out")
     shutil.rmtree(out)

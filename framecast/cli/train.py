@@ -50,7 +50,7 @@ def train(
     ] = None,
     model: Annotated[str | None, typer.Option(help="A model's name.")] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="A .toml file, or quick, demo, tutorial.")
+        str | None, typer.Option(help="A .toml file, or quick, video, demo, tutorial.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the data.")] = None,
     steps: Annotated[int | None, typer.Option(help="Updates of the weights.")] = None,

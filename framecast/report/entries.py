@@ -133,6 +133,7 @@ def _entries(rows: Iterable[Row]) -> list[Entry]:
         lambda entry: entry.length,
         lambda entry: entry.text("device"),
         lambda entry: f"{entry.text('threads')} threads",
+        lambda entry: entry.text("processor"),
         lambda entry: entry.text("recipe_hash"),
     )
     for fact in facts:

@@ -1,7 +1,7 @@
 """`framecast explain`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -12,7 +12,7 @@ from framecast.cli.options import (
     Size,
     Variable,
     console,
-    parse_size,
+    look_at,
     transient_bar,
     wrote,
 )
@@ -48,12 +48,7 @@ def explain(
     from framecast.memory import enough_memory
     from framecast.report import write_explanation
 
-    shape: dict[str, Any] = {
-        "size": parse_size(size),
-        "every": 1 if every is None else every,
-        "grey": bool(grey),
-    }
-    model, clip, _ = open_both(run, video, shape, variable)
+    model, clip, _ = open_both(run, video, look_at(size, every, grey), variable)
     with (
         enough_memory("the gradient", "give a smaller --size, --past or --lead"),
         transient_bar() as progress,

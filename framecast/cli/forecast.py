@@ -27,8 +27,8 @@ from framecast.cli.options import (
     data_settings,
     given,
     lines_shown,
+    look_at,
     only,
-    parse_size,
     sections,
     wrote,
 )
@@ -67,12 +67,7 @@ def forecast(
     """
     files_only = {"past": past, "tile": tile, "variable": variable}
     _check_either(video, live, files_only, {"seconds": seconds, "frames": frames})
-    shape = parse_size(size)
-    look: dict[str, Any] = {
-        "size": shape,
-        "every": 1 if every is None else every,
-        "grey": bool(grey),
-    }
+    look = look_at(size, every, grey)
     if live is not None:
         from framecast.video.live import check_address
 
@@ -80,7 +75,8 @@ def forecast(
         from framecast.cli.live import follow
         from framecast.video.selection import Selection
 
-        look["size"] = (shape, shape) if isinstance(shape, int) else shape
+        side = look["size"]
+        look["size"] = (side, side) if isinstance(side, int) else side
         path = out or Path("live_forecast.mp4")
         follow(run, live, Selection(**look), horizon, path, seconds, frames)
     elif video is not None:

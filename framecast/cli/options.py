@@ -57,6 +57,12 @@ def wrote(what: object, said: str = "") -> None:
     console.print(Text.assemble((str(what), "green"), said), soft_wrap=True)
 
 
+def look_at(size: str | None, every: int | None, grey: bool | None) -> dict[str, Any]:
+    """Which frames of a film, and how: size, every and grey, as `open_footage` takes them."""
+    every = 1 if every is None else every
+    return {"size": parse_size(size), "every": every, "grey": bool(grey)}
+
+
 def transient_bar(*, auto_refresh: bool = True) -> Progress:
     """A progress bar that is gone at the end; none where nobody sees it, as in a pipe."""
     to_stderr = Console(stderr=True)

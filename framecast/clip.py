@@ -4,6 +4,7 @@ Shapes: B batch, N future frames, T any frames, C channels, H height, W width.
 """
 
 import math
+import re
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
@@ -165,7 +166,7 @@ class Clip:
         """
         if scaling is None or not (self.physical or scaling.unit):
             return self
-        if self.unit != scaling.unit and (self.unit or not self.physical):
+        if not same_unit(self.unit, scaling.unit) and (self.unit or not self.physical):
             has = f"is in {self.unit}" if self.unit else "holds pictures"
             what = f"{has}, the model was trained on {scaling.unit or 'values without a unit'}"
             raise InputError(self.source, what, "convert it, or train a model on such data")
@@ -175,6 +176,22 @@ class Clip:
             transform=scaling.transform,
             unit=scaling.unit,
         )
+
+
+def same_unit(one: str, other: str) -> bool:
+    """Whether two units are one, spelled in the ways that data and people do.
+
+    >>> same_unit("mm/h", "mm h-1"), same_unit("kg m^-2 s**-1", "kg/m2/s"), same_unit("mm", "m")
+    (True, True, False)
+    """
+    return _factors(one) == _factors(other)
+
+
+def _factors(unit: str) -> list[str]:
+    """Its parts, each with its power."""
+    told = re.sub(r"\*\*|\^", "", unit)
+    told = re.sub(r"/\s*([A-Za-z]+)(\d*)", lambda part: f" {part[1]}-{part[2] or 1}", told)
+    return sorted(re.sub(r"\bhr\b", "h", told).split())
 
 
 def to_tensor(clip: Clip) -> Tensor:

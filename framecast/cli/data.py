@@ -77,7 +77,7 @@ def show(
     import numpy as np
 
     from framecast import plot
-    from framecast.clip import from_tensor
+    from framecast.clip import Clip
     from framecast.data import open_data
     from framecast.data.windows import pick
     from framecast.video.write import write
@@ -86,4 +86,4 @@ def show(
     windows = pick(open_data(source, only("data", sets, typed)), split)
     frames_BTCHW = windows.batch(np.array([index % len(windows)]))
     wrote(plot.grid(frames_BTCHW[0], out))
-    wrote(write(from_tensor(frames_BTCHW), out.with_suffix(".gif")))
+    wrote(write(Clip(plot.enlarged(frames_BTCHW[0])), out.with_suffix(".gif")))

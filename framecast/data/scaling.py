@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from framecast.clip import Clip, Scaling
+from framecast.clip import Clip, Scaling, same_unit
 from framecast.data.cutting import ClipsConfig, ClipWindows
 from framecast.data.film import Footage
 from framecast.data.windows import Dataset, Windows
@@ -28,7 +28,7 @@ def share_scaling(clips: Sequence[Kind], config: ClipsConfig) -> list[Kind]:
         what = "is set, but the data are pictures, which have no unit"
         raise InputError("data.range" if config.range else "data.transform", what, "leave it out")
     for clip in measured:
-        if clip.unit != measured[0].unit:
+        if not same_unit(clip.unit, measured[0].unit):
             what = f"is in {clip.unit or 'no unit'}, {measured[0].source} in {measured[0].unit}"
             raise InputError(clip.source, what, "give data of one unit")
     shared = config.range or (

@@ -166,16 +166,19 @@ def fastest_way(shape: Shape, dtype: torch.dtype, threads: int) -> Way:
         return DIRECT
     machine = hashlib.sha256(instructions().encode()).hexdigest()[:12]
     key = f"{shape}, {threads} threads, torch {torch.__version__}, processor {machine}"
+    key += "" if winograd.library() is not None else ", nothing compiled"
     if key in _settled:
         return WAYS[_settled[key]]
-    path, known = Path(), {}
+    path: Path | None = None
+    known: dict[str, str] = {}
     with suppress(OSError, ValueError):  # no such file yet, or no place for one
         path = cache_folder() / "fastest.json"
         known = json.loads(path.read_text())
     if known.get(key) not in WAYS:
         known[key] = _measure(shape)
-        with suppress(InputError):
-            write_atomic(path, json.dumps(known, indent=1).encode())
+        if path is not None:
+            with suppress(InputError):
+                write_atomic(path, json.dumps(known, indent=1).encode())
     _settled[key] = known[key]
     return WAYS[known[key]]
 

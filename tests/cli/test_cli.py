@@ -206,6 +206,12 @@ def test_bad_input_gets_one_line_and_exit_2(
     assert sorted(tmp_path.rglob("*")) == before, "something was half-written"
 
 
+def test_two_channels_are_shown_by_their_mean(run: Run) -> None:
+    np.save("two.npy", np.zeros((30, 16, 8, 2), np.uint8))
+    code, out, err = run("data", "show", "two.npy", "--past", 2, "--future", 2, "--out", "g.png")
+    assert (code, err, out) == (0, "", "g.png\ng.gif\n")
+
+
 def test_a_benchmark_of_one_sequence_has_no_interval(run: Run) -> None:
     name = 'name = "persistence"'
     Path("one.toml").write_text(f"[model]\n{name}\n[benchmark]\nwindows = 1\n")

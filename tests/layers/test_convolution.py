@@ -99,6 +99,30 @@ def test_the_fastest_is_taken_and_remembered(monkeypatch, folder):
     assert fastest_way(LARGE, torch.float32, 1) == WAYS["first"], "other threads"
 
 
+def test_what_was_compiled_once_is_not_asked_for_where_nothing_is(monkeypatch, folder):
+    times = {"first": 2, "last": 3, "winograd": 1}
+    monkeypatch.setattr(convolution, "step_seconds", seconds(times))
+    monkeypatch.setattr(winograd, "library", lambda: "it")
+    assert fastest_way(LARGE, torch.float32, 2) == WAYS["winograd"]
+    for library, way in ((lambda: None, DIRECT), (lambda: "it", WAYS["winograd"])):
+        fastest_way.cache_clear()  # as in a new process
+        monkeypatch.setattr(convolution, "_settled", {})
+        monkeypatch.setattr(winograd, "library", library)
+        assert fastest_way(LARGE, torch.float32, 2) == way
+
+
+def test_nothing_is_remembered_where_there_is_no_place_for_it(monkeypatch, folder):
+    def nowhere():
+        raise PermissionError
+
+    monkeypatch.setattr(convolution, "cache_folder", nowhere)
+    monkeypatch.setattr(
+        convolution, "step_seconds", seconds({"first": 9, "last": 1, "winograd": 9})
+    )
+    assert fastest_way(LARGE, torch.float32, 2) == WAYS["last"]
+    assert [*folder.iterdir()] == []
+
+
 def test_a_run_goes_by_the_choice_that_it_began_with(monkeypatch, folder):
     """The memory may be gone when it is resumed, and another measurement end in another way."""
     for name, other in (("last", "first"), ("first", "last")):

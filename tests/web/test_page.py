@@ -103,6 +103,8 @@ def test_a_broken_file_is_told_and_the_page_goes_on(page, tmp_path):
     go(page)
     assert "broken.mp4" in page.text_content("#notice")
     assert page.is_visible("#notice")
+    assert page.is_hidden("#downloads")  # they would be those of the clip before
+    assert page.locator("#panels canvas").count() == 0
     assert [said for said in page.trouble if "400" not in said] == []
     page.check("input[value=clip]", force=True)
     go(page)
@@ -168,6 +170,14 @@ def test_the_chart_leads_to_a_frame(page):
     assert page.locator("#numbers tr").count() == 11
 
 
+def test_the_chart_is_whole_again_after_the_language_was_switched_elsewhere(page):
+    width = page.locator("#lead-chart svg").bounding_box()["width"]
+    page.click("[data-view=training]")
+    page.click("#language")
+    page.click("[data-view=forecast]")
+    assert page.locator("#lead-chart svg").bounding_box()["width"] == width > 240
+
+
 def test_training_is_shown(page, run):
     page.click("[data-view=training]")
     page.click("#runs button:has-text('my run')")
@@ -221,6 +231,11 @@ def test_the_token_is_taken_from_the_link_and_else_asked_for(browser):
         assert "token" not in page.url
         other = browser.new_context(locale="en-GB").new_page()
         other.goto(base)
+        assert other.is_hidden("#token-wrong")
+        other.fill("#token", "a wrong guess")
+        other.click("#ask-token button")
+        other.wait_for_selector("#token-wrong:not([hidden])")
+        assert other.input_value("#token") == ""
         other.fill("#token", token)
         other.click("#ask-token button")
         other.wait_for_selector("body[data-ready]")

@@ -18,8 +18,11 @@ let asking = null;
 function askToken() {
   const dialog = document.getElementById("ask-token");
   asking ??= new Promise((done) => {
+    const field = document.getElementById("token");
+    document.getElementById("token-wrong").hidden = !token;
+    field.value = "";
     dialog.onclose = () => {
-      token = document.getElementById("token").value;
+      token = field.value;
       keep("sessionStorage", "token", token);
       asking = null;
       done();

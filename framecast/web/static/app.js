@@ -69,12 +69,20 @@ async function go(byHand) {
     if (!still.matches) { player.show(0); player.start(); }
   } catch (error) {
     $("verdict").textContent = "";
+    forget();
     if (!(error instanceof Trouble)) throw error;
     say(error.message);
   } finally {
     $("go").disabled = false;
     $("stage").setAttribute("aria-busy", "false");
   }
+}
+
+// What is shown of an earlier video would be taken for an answer to this one.
+function forget() {
+  told = asked = null;
+  $("downloads").hidden = $("lead-chart").hidden = true;
+  player.clear();
 }
 
 function tell() {
@@ -158,7 +166,7 @@ function view(name) {
   }
   $("forecast").hidden = name !== "forecast";
   $("training").hidden = name !== "training";
-  if (name === "training") { player.stop(); runs.open(); } else runs.close();
+  if (name === "training") { player.stop(); runs.open(); } else { runs.close(); player.retell(); } // hidden charts have no width
 }
 
 function listen() {

@@ -37,6 +37,12 @@ export class Player {
     this.show(told.past);
   }
 
+  clear() {
+    this.told = null;
+    this.panels.replaceChildren();
+    this.moment.textContent = "";
+  }
+
   build() {
     this.panels.classList.toggle("one", this.names.length === 1);
     this.canvases = {};

@@ -128,6 +128,11 @@ def _scaled(threshold: float, scaling: Scaling | None) -> float:
     return threshold
 
 
+def has_heading(key: str) -> bool:
+    """Whether `heading` knows a score, which one of a later version it may not."""
+    return key == "skill" or key.partition("@")[0] in METRICS
+
+
 def heading(key: str) -> tuple[str, str]:
     """What a table calls a score: its label with an arrow to better values, and its unit.
 

@@ -10,8 +10,7 @@ from typing import Any
 
 from framecast.checkpoint import config_of, find, model_name
 from framecast.errors import InputError, counted
-from framecast.metrics import METRICS
-from framecast.metrics.choice import heading
+from framecast.metrics.choice import has_heading, heading
 from framecast.models.forecaster import Forecaster
 from framecast.models.size import size_of
 
@@ -100,7 +99,7 @@ def _scores(scores: Mapping[str, Any]) -> str:
         return "None were given."
     baselines = scores.get("baselines", {})
     rows = {"this model": scores["scores"], **baselines}
-    keys = [key for key in scores["scores"] if key == "skill" or key.partition("@")[0] in METRICS]
+    keys = [key for key in scores["scores"] if has_heading(key)]
     lines = [
         f"| | {' | '.join(', '.join(heading(key)) for key in keys)} |",
         "|---" * (len(keys) + 1) + "|",

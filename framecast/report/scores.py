@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, TypeGuard
 
 from framecast.metrics import METRICS, WORTH
-from framecast.metrics.choice import heading
+from framecast.metrics.choice import has_heading, heading
 from framecast.report.html import UNKNOWN, Html, section, table, tag
 
 BASELINES = {
@@ -107,7 +107,7 @@ def _worth(metric: str, value: float) -> float:
 
 def _metric_label(metric: str) -> tuple[str, Html]:
     """The name of a score, which way is better, and its unit."""
-    if metric != "skill" and metric.partition("@")[0] not in METRICS:
+    if not has_heading(metric):
         return metric, Html()
     label, unit = heading(metric)
     return f"{label} ", tag("small", unit)

@@ -24,6 +24,10 @@ class Finished(InputError):
     """A run that was to go on has come to its end."""
 
 
+class InUse(InputError):
+    """Another process writes into a run folder."""
+
+
 class Stopped(KeyboardInterrupt):
     """Ctrl-C or SIGTERM ended a run after it was kept.
 

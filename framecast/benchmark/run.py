@@ -49,6 +49,7 @@ def carry_out(
         The row; None where there was one already.
 
     Raises:
+        InUse: another process trains it.
         InputError: a setting is wrong, data cannot be read, or a folder cannot be written.
         Stopped: Ctrl-C or SIGTERM came; carried out again, the training goes on where it was.
     """

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from framecast.checkpoint.steps import FOLDER
-from framecast.errors import InputError
+from framecast.errors import InUse
 from framecast.files import cannot_write
 
 try:
@@ -31,7 +31,8 @@ def locked(run: Path) -> Iterator[None]:
     inherit it.
 
     Raises:
-        InputError: another process has it; the message says which. Or the folder cannot be written.
+        InUse: another process has it; the message says which.
+        InputError: the folder cannot be written.
     """
     path = run / FOLDER / NAME
     try:
@@ -43,7 +44,7 @@ def locked(run: Path) -> Iterator[None]:
         if not _taken(file):
             file.seek(0)
             who = file.read() or "another process"
-            raise InputError(run, f"is in use by {who}", "wait for its end, or stop it")
+            raise InUse(run, f"is in use by {who}", "wait for its end, or stop it")
         file.truncate(0)
         now = datetime.now().strftime("%Y-%m-%d %H:%M")
         file.write(f"process {os.getpid()} on {platform.node()} since {now}")

@@ -1,5 +1,6 @@
 """`framecast benchmark | report`."""
 
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,10 +8,11 @@ import typer
 
 from framecast.cli.options import Sets, console, given, sections, wrote
 from framecast.cli.train import Bar
-from framecast.errors import InputError
+from framecast.errors import InputError, InUse
 
 if TYPE_CHECKING:
     from framecast.benchmark.rows import Row
+    from framecast.benchmark.trials import Trial
 
 
 def benchmark(
@@ -44,7 +46,8 @@ def benchmark(
 ) -> None:
     """Train recipes, score them beside the baselines, and append rows to results/DATA.csv.
 
-    Stopped or killed, it goes on when it is started again; what has a row is not done again.
+    Stopped or killed, it goes on when it is started again; what has a row is not done again. What
+    another process is at comes last, so that two of them share the work.
 
     Example: framecast benchmark laptop/conv_lstm --seeds 0,1,2 --root MNIST --test-root FILE
     """
@@ -59,9 +62,17 @@ def benchmark(
     )
     if "seed" in typed["train"]:
         raise InputError("--set train.seed", "is for a single training", "give --seeds 0,1,2")
-    for trial in planned(recipes or [], weights or [], typed, out):
-        with Bar() as bar:
-            row = carry_out(trial, results, [bar.watch])
+    put_off: list[Trial] = []
+    for trial in chain(planned(recipes or [], weights or [], typed, out), put_off):
+        try:
+            with Bar() as bar:
+                row = carry_out(trial, results, [bar.watch])
+        except InUse as busy:
+            if trial in put_off:
+                raise
+            put_off.append(trial)
+            console.print(f"{busy.where}: {busy.what}, comes last", soft_wrap=True)
+            continue
         said = _said(row) if row else "is in the table already"
         console.print(f"{trial.run}: {said}", soft_wrap=True, highlight=False)
 

@@ -157,10 +157,11 @@ class Bar:
             self.progress.start()
         if news.validation_mse is not None:
             self.best = min(self.best, news.validation_mse)
-        parts = [f"step {news.step}", f"loss {news.loss:.4f}"]
+        parts = [f"step {news.step}", f"loss {news.loss:.4f}"] if news.step else []
         if self.best < float("inf"):
             parts.append(f"validation MSE {self.best:.1f}")
-        parts.append(f"{news.frames_per_second:.0f} frames/s")
+        if news.step:
+            parts.append(f"{news.frames_per_second:.0f} frames/s")
         if news.skipped:
             parts.append(f"{news.skipped} steps skipped")
         self.progress.update(self.task, completed=news.share, said=" · ".join(parts))

@@ -1,16 +1,22 @@
 """The command line, as a user types it: the main job end to end, and one line for bad input."""
 
 import json
+import os
+import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from framecast.benchmark import planned
+from framecast.checkpoint.lock import locked
 from framecast.cli import app, main
 from framecast.clip import Clip
 from framecast.video.write import write
+from tests.train.short_runs import ended, forked
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -219,6 +225,31 @@ def test_a_benchmark_of_one_sequence_has_no_interval(run: Run) -> None:
     assert (code, err) == (0, "")
     assert "MSE" in out
     assert "–" not in out
+
+
+def test_a_benchmark_leaves_what_another_process_is_at_to_the_end(run: Run) -> None:
+    Path("two.toml").write_text('[model]\nname = "persistence"\n[benchmark]\nwindows = 2\n')
+    words = ("benchmark", "two.toml", "--out", "bench", "--results", "results")
+    first, *others = planned(["two.toml"], out="bench")
+    ready = Path("ready")
+
+    def work() -> None:
+        with locked(first.run):
+            ready.touch()
+            time.sleep(60)
+
+    child = forked(work)
+    while not ready.exists():
+        time.sleep(0.01)
+    code, out, err = run(*words)
+    assert code == 2
+    assert f"{first.run}: is in use by process {child}" in out
+    assert [f"{other.run}: MSE" in out for other in others] == [True] * len(others)
+    assert f"{first.run} is in use by process {child}" in err
+    os.kill(child, signal.SIGKILL)
+    ended(child)
+    code, out, err = run(*words)
+    assert (code, err, f"{first.run}: MSE" in out) == (0, "", True)
 
 
 def test_names_with_brackets_are_told_as_they_are(run: Run, clip: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from framecast.clip import Axis, Clip, Grid
+from framecast.clip import Axis, Clip, Grid, same_unit
 from framecast.errors import InputError
 from framecast.video.arrays import span
 from framecast.video.grids.apart import Pulse, run_apart
@@ -211,19 +211,19 @@ def _index(path: Path, variable: str | None, pulse: Pulse) -> _Series:
     """Look into every file for what it holds, and put their frames in the order of time."""
     files = [path] if kind_of(path) is not None else [*_files(path)]
     heads: list[tuple[Times | None, list[tuple[Path, Kind, int]]]] = []
-    first: tuple[str, str] | None = None
     for file in files:
         kind = kind_of(file)
         assert kind is not None, "it was one before"
         with open_source(file, kind, variable) as source:
+            if not heads:
+                grid, unit = source.grid, source.unit
+            if source.grid.name != grid.name or not same_unit(source.unit, unit):
+                pairs = (source.grid.name, source.unit), (grid.name, unit)
+                has, other = (f"{name} in {of or 'no unit'}" for name, of in pairs)
+                what = f"holds {has}, {files[0].name} {other}"
+                raise InputError(file, what, "give files of one variable")
             heads.append((source.times, [(file, kind, index) for index in range(source.count)]))
-            grid, unit = source.grid, source.unit
         pulse()
-        first = first or (grid.name, unit)
-        if (grid.name, unit) != first:
-            has, other = (f"{name} in {of or 'no unit'}" for name, of in ((grid.name, unit), first))
-            what = f"holds {has}, {files[0].name} {other}"
-            raise InputError(file, what, "give files of one variable")
     if len(heads) > 1:
         heads = _in_time(files, heads)
     times = [times for times, _ in heads if times is not None]

@@ -114,6 +114,22 @@ def test_files_that_differ_are_refused_by_name(tmp_path):
     assert len(read_clip(folder, size=2)) == 5
 
 
+def test_one_unit_may_be_spelled_in_two_ways(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    units = {"mm/h": 2.0, "mm h-1": 3.0}
+    for minute, (unit, value) in enumerate(units.items()):
+        with h5py.File(tmp_path / f"rain_20240101000{minute}.h5", "w") as file:
+            file["rain"] = np.full((3, 3), value, np.float32)
+            file["rain"].attrs["units"] = unit
+    clip = read_clip(tmp_path)
+    assert clip.unit == "mm/h"
+    assert clip.frames_THWC[:, 0, 0, 0].tolist() == [2.0, 3.0]
+    with h5py.File(tmp_path / "rain_202401010001.h5", "a") as file:
+        file["rain"].attrs["units"] = "m/h"
+    with pytest.raises(InputError, match=r"0001.h5 holds rain in m/h, rain_.*0000.h5 .* in mm/h"):
+        read_clip(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("names", "first", "step"),
     [

@@ -18,6 +18,7 @@ from framecast.data.folder import PERHAPS
 from framecast.errors import counted
 from framecast.forecast.clips import frames_to_read, on_scale_of
 from framecast.forecast.inference import check_horizon, rollout
+from framecast.forecast.progress import told
 from framecast.metrics import METRICS, WORTH
 from framecast.missing import filled
 from framecast.models.forecaster import Forecaster
@@ -105,7 +106,8 @@ def backtest(model: Forecaster, clip: Footage, horizon: int, past: int | None = 
     height, width = _part_size(clip.size)
     starts, batch = _plan(len(clip), reads + horizon, height * width * clip.channels)
     ours, persistence = METRICS["mse_pixel"](), METRICS["mse_pixel"]()
-    for first in range(0, len(starts), batch):
+    firsts = range(0, len(starts), batch)
+    for first in told(firsts, len(firsts), "parts of the back-test"):
         cuts = [
             _part(in_memory(clip.cut(at, at + reads + horizon)), number, height, width)
             for number, at in enumerate(starts[first : first + batch], start=first)

@@ -24,6 +24,7 @@ from framecast.forecast.inference import (
     futures,
     inference,
 )
+from framecast.forecast.progress import told
 from framecast.forecast.tiles import Tiles, in_tiles, plan_tiles
 from framecast.memory import available, said
 from framecast.models.forecaster import Direct, Forecaster, Recurrent
@@ -76,7 +77,8 @@ def forecast(
     with inference(model):
         tiles = plan_tiles(model, known, horizon, tile)
         if tiles is None:
-            for lead, frame_1CHW in enumerate(_ahead(model, known, horizon)):
+            ahead = told(_ahead(model, known, horizon), horizon, "frames forecast")
+            for lead, frame_1CHW in enumerate(ahead):
                 frames_THWC[lead] = to_clip(frame_1CHW[:, None], like=known).frames_THWC[0]
         else:
             log.info(tiles.say())

@@ -19,6 +19,7 @@ from torch import Tensor
 from framecast.clip import Clip, to_tensor
 from framecast.errors import InputError
 from framecast.forecast.inference import futures
+from framecast.forecast.progress import told
 from framecast.memory import Peak, available, said
 from framecast.models.forecaster import Forecaster
 from framecast.models.reach import reach
@@ -115,7 +116,8 @@ def in_tiles(
     rows, columns = (spans(length, tiles, multiple) for length in past.size)
     row_weights, column_weights = weights(height, rows), weights(width, columns)
     band_NCHW, top = torch.empty(0), 0
-    for row, weight_h in zip(rows, row_weights, strict=True):
+    weighted = zip(rows, row_weights, strict=True)
+    for row, weight_h in told(weighted, len(rows), "rows of tiles forecast"):
         if row.start > top:
             yield slice(top, row.start), band_NCHW[:, :, : row.start - top]
             band_NCHW, top = band_NCHW[:, :, row.start - top :], row.start

@@ -3,6 +3,7 @@
 Shapes: C channels, H height, W width.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -38,6 +39,8 @@ FAR = 32  # first frames from here on are looked for by their key frame
 UNSPECIFIED = 2  # the number of a colour space that nobody wrote down, in H.273
 HD = 576  # lines; untagged films with more of them have the colours of BT.709, as players assume
 EXACT = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
+UNKNOWN = 8 + 0xFFFFFFFF  # bytes of an AVI whose writer never came back to its header
+EBML, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"  # beginnings in a Matroska file
 FIX = "give another file, or convert it to mp4 first"
 
 Pulse = Callable[[], None]
@@ -76,6 +79,27 @@ def film(file: BinaryIO, selection: Selection, pulse: Pulse) -> Pictures:
             raise
         kind = CutShort if count else InputError
         raise kind("file", f"cannot be decoded ({reason(error)})", FIX) from None
+    stop, every = selection.stop, selection.every
+    all_of_them = stop is not None and count == len(range(selection.start, stop, every))
+    if count and not all_of_them and _is_cut(file):
+        raise CutShort("file", "is cut off", FIX)
+
+
+def _is_cut(file: BinaryIO) -> bool:
+    """Whether it is an AVI or Matroska file that is shorter than it says; FFmpeg lets them end."""
+    length = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    head = file.read(100)
+    if head.startswith(b"RIFF"):
+        return length < 8 + int.from_bytes(head[4:8], "little") < UNKNOWN
+    at = head.find(SEGMENT) + len(SEGMENT)
+    if not head.startswith(EBML) or at < len(SEGMENT):
+        return False
+    size = (
+        9 - int.from_bytes(head[at : at + 1]).bit_length()
+    )  # of the number itself, as its leading zeros say
+    rest = int.from_bytes(head[at : at + size], "big") - (1 << 7 * size)
+    return rest < (1 << 7 * size) - 1 and length < at + size + rest  # all ones: not known
 
 
 def reason(error: Exception) -> str:

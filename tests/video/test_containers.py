@@ -145,6 +145,25 @@ def test_a_film_that_breaks_off_says_so_after_its_good_frames(tmp_path):
         list(frames)
 
 
+@pytest.mark.parametrize(
+    ("suffix", "mark", "unknown"),
+    [(".avi", b"RIFF", b"\xff" * 4), (".webm", b"\x18\x53\x80\x67", b"\x01" + b"\xff" * 7)],
+)
+def test_a_film_that_was_cut_off_says_so_unless_enough_is_there(tmp_path, suffix, mark, unknown):
+    path = tmp_path / f"film{suffix}"
+    encode(path, film(), 0.1, CODECS[suffix])
+    whole = path.read_bytes()
+    assert len([*decode(path, Selection())]) == len(film())
+    path.write_bytes(whole[: len(whole) * 2 // 3])
+    assert len([*decode(path, Selection(stop=3, every=2))]) == 2
+    for more in (Selection(), Selection(start=2, stop=len(film()))):
+        with pytest.raises(CutShort, match=f"film{suffix} is cut off"):
+            list(decode(path, more))
+    at = whole.index(mark) + len(mark)
+    path.write_bytes(whole[:at] + unknown + whole[at + len(unknown) : len(whole) * 2 // 3])
+    assert 3 < len([*decode(path, Selection())]) < len(film())  # its header tells no length
+
+
 def test_half_an_mp4_is_refused(tmp_path):
     encode(tmp_path / "film.mp4", film(), 0.1, CODECS[".mp4"])
     stored = (tmp_path / "film.mp4").read_bytes()

@@ -79,7 +79,7 @@ def _cell(column: Column, entry: Entry) -> Html:
 
 def _machines(results: Table) -> str:
     facts = {
-        "Trained on": [entry.machine for entry in results.entries if entry.trained],
+        "Trained on": [results.machines] if results.machines else [],
         "Forecasts a second on": [entry.text("forecasts_on") for entry in results.entries],
         "Commit": [row["commit"] for entry in results.entries for row in entry.rows],
         "torch": [row["torch"] for entry in results.entries for row in entry.rows],

@@ -5,7 +5,7 @@ import json
 import math
 import statistics
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,10 +30,12 @@ class Entry:
     Args:
         rows: one for each seed.
         name: unlike that of any other entry of its table.
+        on: the number of the machine that it was trained on, where its table has several.
     """
 
     rows: tuple[Row, ...]
     name: str
+    on: int | None = None
 
     def text(self, key: str) -> str:
         """A column that is the same for all seeds."""
@@ -63,6 +65,12 @@ class Entry:
         """`10 cpu minutes` for `cpu_minutes=10`."""
         unit, _, count = self.text("length").partition("=")
         return f"{count} {unit.replace('_', ' ')}".strip()
+
+    @property
+    def spent(self) -> str:
+        """Its length, and the machine if there are several; `–` for what was not trained."""
+        on = "" if self.on is None else f", machine {self.on}"
+        return f"{self.length}{on}" if self.trained else "–"
 
     @property
     def machine(self) -> str:
@@ -96,6 +104,14 @@ class Table(NamedTuple):
         row = self.about
         of = f"{row['past']} → {row['future']} frames, {int(row['sequences']):,} sequences"
         return f"{row['data']}: {of} ({row['split']})"
+
+    @property
+    def machines(self) -> str:
+        """What the entries were trained on."""
+        machines = _machines(self.entries)
+        several = len(machines) > 1
+        said = (f"machine {n}, {name}" if several else name for n, name in enumerate(machines, 1))
+        return "; ".join(said)
 
     @property
     def published(self) -> list[Row]:
@@ -138,7 +154,16 @@ def _entries(rows: Iterable[Row]) -> list[Entry]:
     )
     for fact in facts:
         entries = _told_apart(entries, fact)
-    return sorted(entries, key=lambda entry: (entry.trained, entry.trained * entry.mean("mse")))
+    entries.sort(key=lambda entry: (entry.trained, entry.trained * entry.mean("mse")))
+    machines = _machines(entries)
+    if len(machines) < 2:
+        return entries
+    numbers = {machine: number for number, machine in enumerate(machines, 1)}
+    return [replace(entry, on=numbers.get(entry.machine)) for entry in entries]
+
+
+def _machines(entries: Iterable[Entry]) -> list[str]:
+    return [*dict.fromkeys(entry.machine for entry in entries if entry.trained)]
 
 
 def _told_apart(entries: list[Entry], fact: Callable[[Entry], str]) -> list[Entry]:
@@ -148,5 +173,5 @@ def _told_apart(entries: list[Entry], fact: Callable[[Entry], str]) -> list[Entr
     named = []
     for entry in entries:
         tells = len({fact(other) for other in by_name[entry.name]}) > 1 and fact(entry)
-        named.append(Entry(entry.rows, f"{entry.name}, {fact(entry)}") if tells else entry)
+        named.append(replace(entry, name=f"{entry.name}, {fact(entry)}") if tells else entry)
     return named

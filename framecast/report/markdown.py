@@ -55,8 +55,8 @@ def markdown(rows: Iterable[Row]) -> str:
 def _section(table: Table) -> str:
     shown = columns()
     lines = [[_cell(column, entry) for column in shown] for entry in table.entries]
-    on = "; ".join(dict.fromkeys(entry.machine for entry in table.entries if entry.trained))
-    parts = [f"**{_safe(table.title)}**" + (f", trained on {_safe(on)}" if on else "")]
+    on = f", trained on {_safe(table.machines)}" if table.machines else ""
+    parts = [f"**{_safe(table.title)}**{on}"]
     parts.append(_table([column.title for column in shown], lines))
     if table.published:
         lines = [[row[key] or "–" for key in PUBLISHED] for row in table.published]

@@ -10,6 +10,7 @@ import re
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from framecast.checkpoint.model_files import CONFIG, LIMIT, WEIGHTS
@@ -20,6 +21,8 @@ SCHEME = "hf://"
 REPO = r"[\w-][\w.-]*/[\w-][\w.-]*"
 LIMITS = {CONFIG: LIMIT, WEIGHTS: 8 + HEADER + CONTENT}  # bytes
 SECONDS = 20  # without an answer
+# Names, tokens and licences that the library or the hub does not take, and answers of no hub.
+NOT_TAKEN = (ValueError, KeyError)
 
 log = logging.getLogger("framecast")
 
@@ -91,13 +94,13 @@ def _check(address: str, sizes: dict[str, int | None]) -> None:
 def is_of_the_hub(error: Exception) -> bool:
     """Whether the network, the hub or its library is at fault, and not we."""
     errors = import_module("huggingface_hub.errors")
-    kinds = (errors.HTTPError, errors.HFValidationError, errors.LocalTokenNotFoundError, OSError)
+    kinds = (errors.HTTPError, errors.LocalTokenNotFoundError, OSError, *NOT_TAKEN)
     return isinstance(error, kinds)
 
 
 def _unreachable(error: Exception) -> bool:
     """Whether nobody answered."""
-    return getattr(error, "response", None) is None
+    return getattr(error, "response", None) is None and not isinstance(error, NOT_TAKEN)
 
 
 def refused(where: str, error: Exception) -> InputError:
@@ -105,8 +108,25 @@ def refused(where: str, error: Exception) -> InputError:
     if _unreachable(error):
         what = f"cannot be reached ({type(error).__name__})"
         return InputError(where, what, "check the connection, HF_ENDPOINT and HF_HUB_OFFLINE")
-    status = error.response.status_code  # type: ignore[attr-defined]
+    response = getattr(error, "response", None)
+    if response is None:
+        what = f"was not taken ({_one_line(error)})"
+        return InputError(where, what, "check the name, the licence, HF_TOKEN and HF_ENDPOINT")
+    status = response.status_code
     if status in (401, 403, 404):
         what = f"is not there, or not for you (HTTP {status})"
         return InputError(where, what, "check the name, and log in: hf auth login, or set HF_TOKEN")
-    return InputError(where, f"was refused by the hub (HTTP {status})", "try again later")
+    if status == 429 or status >= 500:
+        return InputError(where, f"was refused by the hub (HTTP {status})", "try again later")
+    what = f"was refused by the hub (HTTP {status}{_because(error)})"
+    return InputError(where, what, "change what it does not take")
+
+
+def _because(error: Exception) -> str:
+    """What the hub says of it, if anything."""
+    said = getattr(error, "server_message", None)
+    return f": {_one_line(said)}" if said else ""
+
+
+def _one_line(said: object) -> str:
+    return shorten(str(said), 120, placeholder=" …")

@@ -47,12 +47,9 @@ def load(source: str | Path) -> Forecaster:
         if all(steps.vouched_for(folder / name, sealed_by) for name in (CONFIG, WEIGHTS)):
             if folder != run:
                 there = (run / WEIGHTS).exists()
-                said = (
-                    f"{run / WEIGHTS} is damaged"
-                    if there
-                    else f"{run} has no validated weights yet"
-                )
-                log.warning("%s %s: loaded %s", run / WEIGHTS if there else run, said, folder)
+                where = run / WEIGHTS if there else run
+                why = "is damaged" if there else "has no validated weights yet"
+                log.warning("%s %s: loaded %s", where, why, folder)
             return model
     fix = "train again, or restore the folder"
     raise InputError(run, "is damaged, and so are all of its checkpoints", fix)

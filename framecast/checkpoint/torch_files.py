@@ -79,6 +79,8 @@ def _unpickle(path: Path, content: Any) -> None:
         raise InputError(path, f"took more than {SECONDS} seconds", FIX) from None
     if ended.returncode:
         said = ended.stderr.decode(errors="replace")[:300] if ended.returncode == REFUSED else ""
+        if "Weights only load failed" in said:  # goes on to advise what runs foreign code
+            raise InputError(path, "holds other things than tensors, or is no file of torch", FIX)
         why = " ".join(said.split()) or f"its reader ended with {ended.returncode}"
         raise InputError(path, f"cannot be imported ({why})", FIX)
 

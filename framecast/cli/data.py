@@ -20,6 +20,7 @@ from framecast.cli.options import (
     Stride,
     console,
     data_settings,
+    keep,
     only,
     wrote,
 )
@@ -83,7 +84,8 @@ def show(
     from framecast.video.write import write
 
     typed = data_settings(past, future, root, size, grey, every, stride, axes)
+    animation = keep(source, keep(source, out).with_suffix(".gif"))
     windows = pick(open_data(source, only("data", sets, typed)), split)
     frames_BTCHW = windows.batch(np.array([index % len(windows)]))
     wrote(plot.grid(frames_BTCHW[0], out))
-    wrote(write(Clip(plot.enlarged(frames_BTCHW[0])), out.with_suffix(".gif")))
+    wrote(write(Clip(plot.enlarged(frames_BTCHW[0])), animation))

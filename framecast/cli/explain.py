@@ -12,6 +12,7 @@ from framecast.cli.options import (
     Size,
     Variable,
     console,
+    keep,
     look_at,
     transient_bar,
     wrote,
@@ -48,6 +49,7 @@ def explain(
     from framecast.memory import enough_memory
     from framecast.report import write_explanation
 
+    path = keep(video, out)
     model, clip, _ = open_both(run, video, look_at(size, every, grey), variable)
     with (
         enough_memory("the gradient", "give a smaller --size, --past or --lead"),
@@ -59,8 +61,7 @@ def explain(
             progress.update(task, completed=share)
 
         found = look(model, clip, horizon, past=past, at=pixel, lead=lead, watch=watch)
-    path = write_explanation(found, out, f"{run} on {video.name}")
-    wrote(path)
+    wrote(write_explanation(found, path, f"{run} on {video.name}"))
     console.print(found.says, soft_wrap=True)
 
 

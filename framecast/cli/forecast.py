@@ -26,6 +26,7 @@ from framecast.cli.options import (
     console,
     data_settings,
     given,
+    keep,
     lines_shown,
     look_at,
     only,
@@ -111,14 +112,14 @@ def _forecast_video(
     from framecast.memory import enough_memory
     from framecast.video.write import write
 
+    path = keep(video, out or Path(f"{video.stem}_forecast.gif"))
     model, clip, trained_on = open_both(run, video, look, variable)
     with lines_shown(), enough_memory("the forecast", "give a smaller --tile, --horizon or --size"):
         future = continue_clip(model, clip, horizon, past, tile)
         needed = (past or model.task.past) + horizon
         known, trained = unseen(trained_on, clip, look["every"], needed)
         tested = replace(backtest(model, known, horizon, past), trained=trained)
-    path = write(future, out or Path(f"{video.stem}_forecast.gif"))
-    wrote(path, f": {horizon} frames after the {len(clip)} of {video}")
+    wrote(write(future, path), f": {horizon} frames after the {len(clip)} of {video}")
     console.print(tested.verdict(), soft_wrap=True)
 
 

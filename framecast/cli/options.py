@@ -155,6 +155,13 @@ def parse_size(size: str | None) -> int | tuple[int, int] | None:
     return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
 
 
+def keep(source: str | Path, out: Path) -> Path:
+    """`out`, where it is not what is read, which would be lost."""
+    if out.exists() and Path(source).exists() and out.samefile(source):
+        raise InputError(out, "is what is read here, and would be lost", "choose another --out")
+    return out
+
+
 @contextmanager
 def lines_shown() -> Iterator[None]:
     """Show what the package has to say beside its results, warnings in yellow."""

@@ -129,10 +129,10 @@ def locate(source: str, variable: str | None = None) -> tuple[str, dict[str, str
     if source in DATASETS:
         return source, {}
     path = Path(source).expanduser()
-    if not path.exists():
+    if not source or not path.exists():
         near = get_close_matches(source, DATASETS, n=1)
         fix = f"did you mean {near[0]}?" if near else f"choose from {', '.join(DATASETS)}"
-        raise InputError(source, "is no file, folder or data set", fix)
+        raise InputError(source or "''", "is no file, folder or data set", fix)
     if is_grid(path, variable):
         return "taxibj" if is_layout(path) else "grid", {"root": source}
     is_array = path.is_file() and path.suffix.lower() in {".npy", ".npz"}

@@ -152,7 +152,9 @@ def pick(data: Dataset, split: str) -> Windows:
         InputError: it is not train, validation or test, or it was left out.
     """
     if split not in ("train", "validation", "test"):
-        raise InputError(f"--split {split}", "is not a split", "give train, validation or test")
+        raise InputError(
+            f"--split {split}", "is not a split", "give train, validation, test, or all to evaluate"
+        )
     windows: Windows = getattr(data, split)
     if not len(windows):
         what = f"is empty, since data.parts is {data.config.parts}"

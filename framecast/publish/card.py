@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,11 +27,19 @@ class Said:
         licence: of the weights, as SPDX and the hub call it, such as apache-2.0.
         limits: what the model is not good for, in a sentence or more.
         scores: what `framecast evaluate --json` wrote.
+
+    Raises:
+        InputError: the licence is no such name.
     """
 
     licence: str
     limits: str = ""
     scores: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.+-]*", self.licence) is None:
+            fix = "give its name in SPDX, such as apache-2.0"
+            raise InputError(f"the licence {self.licence!r}", "is no name of one", fix)
 
 
 def read_scores(path: Path) -> dict[str, Any]:

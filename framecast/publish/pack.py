@@ -50,11 +50,10 @@ def pack(run: str | Path, out: str | Path, said: Said) -> Packed:
             large, or the forecast would change noticeably.
     """
     out = Path(out)
-    if (out / CONFIG).exists():
-        raise InputError(out, "holds a model already", "choose another folder, or remove it")
-    model = load(run)
-    if not model.state_dict():
-        raise InputError(run, "has no weights", "give a trained model")
+    for name in (CONFIG, WEIGHTS, CARD):
+        if (out / name).exists():
+            raise InputError(out, f"holds a {name} already", "choose another folder")
+    model = load_weights(run)
     name = "/".join(out.resolve().parts[-2:])
     files = dict(files_to_pass_on(run, model, half=True))
     size = len(files[WEIGHTS])
@@ -69,6 +68,18 @@ def pack(run: str | Path, out: str | Path, said: Said) -> Packed:
     for file, content in files.items():
         write_atomic(out / file, content)
     return Packed(out, size, difference)
+
+
+def load_weights(run: str | Path) -> Forecaster:
+    """A model that has any.
+
+    Raises:
+        InputError: there is no such model, or it has nothing to learn.
+    """
+    model = load(run)
+    if not model.state_dict():
+        raise InputError(run, "has no weights", "give a trained model")
+    return model
 
 
 def files_to_pass_on(run: str | Path, model: Forecaster, *, half: bool) -> dict[str, bytes]:

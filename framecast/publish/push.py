@@ -5,13 +5,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from framecast import plot
-from framecast.checkpoint import find, hub, load
+from framecast.checkpoint import find, hub
 from framecast.data.probing import drawn_frames
 from framecast.errors import InputError
 from framecast.forecast import rollout
 from framecast.models.forecaster import Forecaster
 from framecast.publish.card import CARD, Said, write_card
-from framecast.publish.pack import files_to_pass_on, is_halved
+from framecast.publish.pack import files_to_pass_on, is_halved, load_weights
 
 PREVIEW = "preview.gif"
 
@@ -34,7 +34,7 @@ def push(run: str | Path, repo: str, said: Said | None, *, private: bool = False
     address = f"{hub.SCHEME}{repo}"
     if re.fullmatch(hub.REPO, repo) is None:
         raise InputError(repo, "is no name on the hub", "give ORG/NAME")
-    library, model = hub.library(), load(run)
+    library, model = hub.library(), load_weights(run)
     files = files_to_pass_on(run, model, half=is_halved(model))
     files[CARD] = _card(address, run, model, said)
     files[PREVIEW] = _preview(find(run), model)

@@ -26,10 +26,13 @@ class TrainConfig(Settings):
 
     epochs: int | None = Field(None, ge=1, description="passes over the training windows")
     steps: int | None = Field(None, ge=1, description="updates of the weights")
-    minutes: float | None = Field(None, gt=0, description="time for everything, set-up included")
+    minutes: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="time for everything, set-up included"
+    )
     cpu_minutes: float | None = Field(
         None,
         gt=0,
+        allow_inf_nan=False,
         description="processor time of all threads for everything, set-up included: on a busy"
         " machine as much is learnt as on an idle one",
     )

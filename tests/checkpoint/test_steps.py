@@ -243,6 +243,7 @@ def test_of_a_damaged_run_the_best_weights_are_loaded_first(tmp_path, caplog):
     assert caplog.text == ""
     (run / "model.safetensors").write_bytes(b"")
     assert weights(run) == best
+    assert caplog.text.count("model.safetensors") == 1
     assert "model.safetensors is damaged: loaded" in caplog.text
     (run / "checkpoints" / "step_00000003" / "model.safetensors").unlink()
     assert weights(run) == weights(run / "checkpoints" / "step_00000005")

@@ -252,6 +252,20 @@ def test_a_benchmark_leaves_what_another_process_is_at_to_the_end(run: Run) -> N
     assert (code, err, f"{first.run}: MSE" in out) == (0, "", True)
 
 
+@pytest.mark.parametrize(
+    "words", [("forecast", "persistence"), ("explain", "persistence"), ("data", "show")]
+)
+def test_what_is_read_is_not_written_over(run: Run, clip: Path, words: tuple[str, ...]) -> None:
+    film = write(Clip(np.load(clip)[..., None]), "film.gif")
+    before = film.read_bytes()
+    for out in ("film.gif", Path("film.gif").resolve(), "film.png"):
+        if out == "film.png" and words[0] != "data":
+            continue
+        code, _, err = run(*words, film, "--out", out)
+        assert (code, "is what is read here, and would be lost" in err) == (2, True)
+    assert film.read_bytes() == before
+
+
 def test_names_with_brackets_are_told_as_they_are(run: Run, clip: Path) -> None:
     film, out = Path("my [red] :car: film.npy"), Path("a[")
     film.write_bytes(clip.read_bytes())

@@ -56,6 +56,7 @@ def test_a_second_path_is_refused(tmp_path):
             "nowhere/storm.mp4",
             f"choose from {', '.join(DATASETS)}",
         ),
+        ("", f"choose from {', '.join(DATASETS)}"),  # not the folder where one happens to be
     ],
 )
 def test_neither_name_nor_path(source, fix):

@@ -118,6 +118,7 @@ def test_nobody_answers(far, monkeypatch):
         ("hf://../etc/passwd", "is no address"),
         ("hf://../passwd", "is no address"),
         ("hf://me/ti ny", "is no address"),
+        ("hf://me/ti--ny", "was not taken"),
     ],
 )
 def test_what_is_not_there_is_one_line(far, tmp_path, address, words):
@@ -156,6 +157,40 @@ def test_a_strangers_repository_has_the_limits_of_a_folder(far, tmp_path):
     assert not any("modeling" in path for _, path in far.asked)
     far.commit("good/m", files_of(base))
     load("hf://good/m")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            ValueError("Invalid metadata.\n- license must be"),
+            r"was not taken \(Invalid metadata. - ",
+        ),
+        (KeyError("url"), r"was not taken \('url'\)"),
+        (UnicodeEncodeError("ascii", "é", 0, 1, "ordinal"), "was not taken"),
+    ],
+)
+def test_what_the_library_does_not_take_is_one_line(far, monkeypatch, tmp_path, error, words):
+    def no(*_, **__):
+        raise error
+
+    save(tiny(), tmp_path / "run")
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setattr("huggingface_hub.HfApi.create_commit", no)
+    with pytest.raises(InputError, match=words) as caught:
+        push(tmp_path / "run", "me/tiny", SAID)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_refusal_says_why_and_whether_later_helps(far, monkeypatch, tmp_path):
+    save(tiny(), tmp_path / "run")
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    for status, words in ((400, "change what it does not take"), (503, "try again later")):
+        far.status = status
+        with pytest.raises(InputError, match=words):
+            push(tmp_path / "run", "me/tiny", SAID)
+    with pytest.raises(InputError, match="has no weights"):
+        push("persistence", "me/tiny", SAID)
 
 
 def test_push_needs_a_token_and_a_right_to_write(far, monkeypatch, tmp_path):

@@ -106,10 +106,20 @@ def test_what_float16_would_change_is_refused(weight, tmp_path):
 
 
 def test_what_is_there_is_not_overwritten(run, tmp_path):
-    with pytest.raises(InputError, match="holds a model already"):
+    with pytest.raises(InputError, match=r"holds a config.json already"):
         pack(run, run, Said("cc0-1.0"))
+    (tmp_path / "README.md").write_text("mine")
+    with pytest.raises(InputError, match=r"holds a README.md already"):
+        pack(run, tmp_path, Said("cc0-1.0"))
+    assert (tmp_path / "README.md").read_text() == "mine"
     with pytest.raises(InputError, match="has no weights"):
         pack("persistence", tmp_path / "out", Said("cc0-1.0"))
+
+
+@pytest.mark.parametrize("licence", ["", "a: b", "mit\nlicense: x"])
+def test_a_licence_is_a_name(licence):
+    with pytest.raises(InputError, match="is no name of one"):
+        Said(licence)
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,8 @@ def test_broken_recipes_are_refused(tmp_path, text: str, says: str) -> None:
         ({"epochs": 1, "steps": 2}, "give one of epochs, steps"),
         ({"batch": 0}, "train.batch is 0"),
         ({"learning_rate": "fast"}, "train.learning_rate is 'fast'"),
+        ({"minutes": "inf"}, "train.minutes is 'inf'"),
+        ({"cpu_minutes": float("inf")}, "train.cpu_minutes is inf"),
     ],
 )
 def test_wrong_settings_are_named(settings: dict, says: str) -> None:

@@ -4,6 +4,7 @@ Shapes: B batch, T = M past + N future frames, C channels, H height, W width, S 
 R resamples, K parts of a score, X = all parts of all scores.
 """
 
+import filecmp
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -265,7 +266,9 @@ def _check_kept_apart(name: str, given: str, trained_on: Mapping[str, Any]) -> N
         fix = "leave it out: the test part has sequences of its own"
         raise InputError("--split all", f"is for your own clips, not for {name}", fix)
     root = Path(trained_on.get("root") or "").expanduser().resolve()
-    if trained_on.get("root") and Path(given).expanduser().resolve().is_relative_to(root):
+    path = Path(given).expanduser().resolve()
+    copied = root.is_file() and path.is_file() and filecmp.cmp(root, path, shallow=False)
+    if trained_on.get("root") and (copied or path.is_relative_to(root)):
         what = f"would score what the run was trained on, {root}"
         raise InputError("--split all", what, "give clips that were kept from training")
 

@@ -374,3 +374,6 @@ def test_only_clips_kept_from_training_are_scored_whole(tmp_path):
     assert evaluate_run(run, str(other), split="all").sequences == 12 * 5
     with pytest.raises(InputError, match=r"data\.parts is 2 beside data\.first"):
         evaluate_run(run, str(other), {"parts": 2})
+    path.write_bytes(other.read_bytes())  # now it is known to be a copy
+    with pytest.raises(InputError, match="would score what the run was trained on"):
+        evaluate_run(run, str(other), split="all")

@@ -3,6 +3,7 @@
 Shapes: T frames, C channels, H height, W width.
 """
 
+import filecmp
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -220,7 +221,9 @@ def unseen(
     if not settings.get("root"):  # packed weights do not tell where their data lay
         return clip, PERHAPS
     root = Path(settings["root"]).expanduser().resolve()
-    if root != path:
+    if not root.exists():  # moved since, or told from another working folder
+        return clip, PERHAPS
+    if root != path and not filecmp.cmp(root, path, shallow=False):
         return clip, PERHAPS if path.is_relative_to(root) else ""
     if settings["name"] in ("grid", "taxibj"):  # what is left of it here is after its last gap
         return clip, "most of them trained on"

@@ -196,6 +196,11 @@ def test_the_held_out_part_of_a_clip_is_that_of_its_training(tmp_path, every):
     assert unseen(settings, clip, every, 11)[1] == "most of them trained on"
     assert unseen(settings | {"root": str(tmp_path)}, clip, every, 5)[1] == "perhaps trained on"
     assert unseen(settings | {"root": None}, clip, every, 5) == (clip, "perhaps trained on")
+    gone = settings | {"root": str(tmp_path / "other.npy")}
+    assert unseen(gone, clip, every, 5) == (clip, "perhaps trained on")
+    (tmp_path / "other.npy").write_bytes(path.read_bytes())  # a copy is the same film
+    assert unseen(gone, clip, every, 5)[1] == "held out from training"
+    write(noise(101), tmp_path / "other.npy")
     drawn = {"name": "moving_digits", "root": None}  # digits that are drawn, not read from MNIST
     for other in (
         {},

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from framecast import plot
 from framecast.clip import Clip, to_tensor
@@ -41,13 +42,16 @@ def show(clip: Clip, truth: Clip | None = None, *, past: Clip | None = None) -> 
         InputError: this is no notebook, or the frames differ in number or size.
     """
     display = _display()
-    given = None if past is None else past.frames_THWC
+    clip_1TCHW = to_tensor(clip)
     if truth is None:
-        canvases_THW3 = plot.enlarged(clip.frames_THWC)
+        canvases_THW3 = plot.enlarged(clip_1TCHW)
         below = []
     else:
-        canvases_THW3 = plot.side_by_side(given, truth.frames_THWC, clip.frames_THWC)
-        below = [_lead_curve(clip, truth, past)]
+        # Measured values that were read apart have ranges of their own.
+        truth_1NCHW = to_tensor(truth.scaled_as(clip.scaling))
+        past_1MCHW = None if past is None else to_tensor(past.scaled_as(clip.scaling))
+        canvases_THW3 = plot.side_by_side(past_1MCHW, truth_1NCHW, clip_1TCHW)
+        below = [_lead_curve(clip_1TCHW, truth_1NCHW, past_1MCHW)]
     seconds = min(max(clip.seconds_per_frame, 0.05), 1.0)
     try:
         import ipywidgets
@@ -111,12 +115,11 @@ def _player(
     return widgets.VBox([shown, widgets.HBox([play, slider]), *curves])
 
 
-def _lead_curve(forecast: Clip, truth: Clip, past: Clip | None) -> bytes:
+def _lead_curve(forecast_1NCHW: Tensor, truth_1NCHW: Tensor, past_1MCHW: Tensor | None) -> bytes:
     """Mean squared error of each frame, per pixel in [0, 1]."""
-    truth_1NCHW = to_tensor(truth)
-    forecasts = {"forecast": to_tensor(forecast)}
-    if past is not None:
-        forecasts = {"last frame repeated": to_tensor(past)[:, -1:], **forecasts}
+    forecasts = {"forecast": forecast_1NCHW}
+    if past_1MCHW is not None:
+        forecasts = {"last frame repeated": past_1MCHW[:, -1:], **forecasts}
     curves = {
         name: [(frames - truth_1NCHW).square().nanmean(dim=(0, 2, 3, 4)).tolist()]
         for name, frames in forecasts.items()

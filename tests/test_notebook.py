@@ -46,6 +46,19 @@ def test_truth_and_past_come_with_a_curve(notebook):
     assert bytes(alone.value) != bytes(curve.value)
 
 
+def test_measured_values_are_compared_on_one_scale(notebook, monkeypatch):
+    curves = []
+    monkeypatch.setattr(player, "_lead_curve", lambda *clips: curves.append(clips) or b"")
+    values_THWC = np.linspace(0, 500, 9 * 4, dtype=np.float32).reshape(9, 2, 2, 1)
+    past = Clip(values_THWC[:3], value_range=(0, 100), unit="mm")
+    truth = Clip(values_THWC[3:6], value_range=(100, 300), unit="mm")
+    perfect = Clip(values_THWC[3:6], value_range=(0, 500), unit="mm", transform="log")
+    show(perfect, truth, past=past)
+    forecast_1NCHW, truth_1NCHW, past_1MCHW = curves[0]
+    assert (forecast_1NCHW == truth_1NCHW).all()
+    assert past_1MCHW.max() < truth_1NCHW.min() < truth_1NCHW.max() < 1
+
+
 def test_without_widgets_there_is_an_animation(notebook, monkeypatch):
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
     assert show(FORECAST).data.startswith(b"GIF")

@@ -13,7 +13,7 @@ from PIL import Image
 
 from framecast import plot
 from framecast.errors import InputError
-from framecast.plot.canvas import errors, pictures, spread
+from framecast.plot.canvas import alike, errors, pictures, spread
 
 RED, GREEN, BLUE = np.eye(3, dtype=np.float32)
 BRIGHTEST = (0.988, 1.0, 0.645)  # the end of the colour map of errors
@@ -76,6 +76,14 @@ def test_channels_that_are_no_colour():
     np.testing.assert_array_equal(pictures(frames_THWC), frames_THWC[..., :3])
     shown_THW3 = pictures(frames_THWC[..., :2])
     np.testing.assert_allclose(shown_THW3[..., 0], frames_THWC[..., :2].mean(3), rtol=1e-6)
+
+
+def test_what_the_truth_does_not_know_is_black_in_both():
+    truth = np.full((1, 2, 2, 1), 0.5, np.float32)
+    truth[0, 0, 0] = math.nan
+    truth_THW3, forecast_THW3 = alike(truth, np.ones((1, 2, 2, 1), np.float32))
+    assert forecast_THW3[0, ..., 0].tolist() == [[0, 1], [1, 1]]
+    assert errors(truth_THW3, forecast_THW3)[0][0].tolist() == [[0, 0.5], [0.5, 0.5]]
 
 
 def test_values_beyond_are_clipped_and_nan_is_black():

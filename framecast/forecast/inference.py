@@ -147,8 +147,11 @@ def check_frames(model: Forecaster, past_BMCHW: Tensor, where: str) -> None:
 
 
 def check_channels(model: Forecaster, has: int, where: str) -> None:
-    """Refuse channels that neither match nor can be brought into those of the model."""
-    wants = model.task.channels
+    """Refuse channels that neither match nor can be brought into those of the model.
+
+    What has learnt nothing takes any.
+    """
+    wants = model.task.channels if model.state_dict() else has
     if has != wants and (has, wants) not in ((3, 1), (4, 1), (1, 3)):
         what = f"has {counted(has, 'channel')}, the model reads {wants}"
         raise InputError(where, what, "give other frames, or train a model on such frames")

@@ -65,7 +65,7 @@ def _channels_last(frames: Frames) -> NDArray[np.generic]:
 
 
 def alike(truth: Frames, forecast: Frames) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Both as frames_THW3.
+    """Both as frames_THW3; what the truth does not know counts in no score, and is black in both.
 
     Raises:
         InputError: they cannot be shown, or differ in number or size.
@@ -74,7 +74,8 @@ def alike(truth: Frames, forecast: Frames) -> tuple[NDArray[np.float32], NDArray
     if truth_THW3.shape != forecast_THW3.shape:
         sizes = f"{forecast_THW3.shape[:3]}, the truth {truth_THW3.shape[:3]}"
         raise InputError("the forecast", f"is (T, H, W) = {sizes}", "give frames of the same times")
-    return truth_THW3, forecast_THW3
+    missing_THW1 = np.isnan(_channels_last(truth)).all(axis=3, keepdims=True)
+    return truth_THW3, np.where(missing_THW1, truth_THW3, forecast_THW3)
 
 
 def errors(

@@ -20,6 +20,17 @@ SUFFIXES = (*CODECS, ".gif", ".webp", ".png", ".npy", *grids.SUFFIXES, "")
 SLOWEST = 2.0  # seconds: what is slower, such as radar, is shown at ten frames per second
 
 
+def check_suffix(path: Path) -> None:
+    """Refuse one that says of no kind of file.
+
+    Raises:
+        InputError: it does not.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        fix = f"choose from {', '.join(SUFFIXES[:-1])}, or no suffix for a folder of pictures"
+        raise InputError(path, "has a suffix that cannot be written", fix)
+
+
 def write(clip: Clip, path: str | Path) -> Path:
     """Write a clip as a film, an animation, pictures or an array.
 
@@ -48,9 +59,7 @@ def write(clip: Clip, path: str | Path) -> Path:
     (3, 16, 32, 1)
     """
     path = Path(path)
-    if path.suffix.lower() not in SUFFIXES:
-        fix = f"choose from {', '.join(SUFFIXES[:-1])}, or no suffix for a folder of pictures"
-        raise InputError(path, "has a suffix that cannot be written", fix)
+    check_suffix(path)
     if len(clip) == 0:
         raise InputError(path, "would hold no frame", "give a clip with frames")
     if path.is_dir() and any(path.iterdir()):

@@ -212,6 +212,15 @@ def test_bad_input_gets_one_line_and_exit_2(
     assert sorted(tmp_path.rglob("*")) == before, "something was half-written"
 
 
+def test_two_channels_are_forecast_without_training(run: Run) -> None:
+    np.save("two.npy", np.zeros((30, 16, 8, 2), np.uint8))
+    code, _, err = run("forecast", "persistence", "two.npy", "--horizon", 2)
+    assert (code, err) == (0, "")
+    assert np.load("two_forecast.npy").shape == (2, 16, 8, 2)
+    code, _, err = run("forecast", "persistence", "two.npy", "--out", "a.xyz")
+    assert (code, "has a suffix that cannot be written" in err) == (2, True)
+
+
 def test_two_channels_are_shown_by_their_mean(run: Run) -> None:
     np.save("two.npy", np.zeros((30, 16, 8, 2), np.uint8))
     code, out, err = run("data", "show", "two.npy", "--past", 2, "--future", 2, "--out", "g.png")

@@ -9,6 +9,7 @@ import torch
 from framecast.clip import Clip
 from framecast.errors import InputError
 from framecast.forecast import Backtest, backtest, backtesting
+from framecast.models import build_model
 from framecast.models.forecaster import Direct, ForecasterConfig, Recurrent, RecurrentConfig, Task
 from framecast.models.persistence import Persistence
 
@@ -112,8 +113,10 @@ def test_a_back_test_reads_as_many_frames_as_a_forecast():
 
 
 def test_a_back_test_refuses_what_a_forecast_refuses():
+    task = Task(past=4, future=2)
+    assert backtest(Trend(), ramp_clip(20, shape=(8, 8, 2)), 2).windows  # it has learnt nothing
     with pytest.raises(InputError, match="has 2 channels, the model reads 1"):
-        backtest(Trend(), ramp_clip(20, shape=(8, 8, 2)), 2)
+        backtest(build_model("conv_lstm", {"hidden": 4}, task), ramp_clip(20, shape=(8, 8, 2)), 2)
     with pytest.raises(InputError, match="has 3 frames, the model reads 4"):
         backtest(Trend(), ramp_clip(3), 2)
 

@@ -97,8 +97,16 @@ def from_names(paths: Sequence[Path]) -> Times:
             seconds = [date.timestamp() for date in dates if date]
             if len(seconds) == len(paths) and (len(paths) == 1 or len({*seconds}) > 1):
                 return Times(np.array(seconds))
-    what = f"has no time in its name, nor have all of the {len(paths)} files beside it"
-    raise InputError(paths[0], what, "name them such as 202401311205.h5 (year to minute)")
+    apart = f" that tells it from the {len(paths) - 1} beside it" if len(paths) > 1 else ""
+    timeless = [
+        path
+        for path, name in zip(paths, joined, strict=True)
+        if not any(_find(name, length, form) for length, form in FORMATS.items())
+    ]
+    what = f"has no time in its name{apart}"
+    raise InputError(
+        (timeless or paths)[0], what, "name them such as 202401311205.h5 (year to minute)"
+    )
 
 
 def _find(name: str, length: int, form: str) -> datetime | None:

@@ -151,9 +151,16 @@ def test_times_in_names(names, first, step):
     assert np.diff(times.seconds_T).tolist() == [step]
 
 
-@pytest.mark.parametrize("names", [["a1.h5", "a2.h5"], ["20240229.h5", "b.h5"], ["20249901.h5"]])
-def test_names_without_a_time(names):
-    with pytest.raises(InputError, match="has no time in its name"):
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["a1.h5", "a2.h5"], "a1.h5 has no time in its name that tells it from the 1 beside it"),
+        (["20240229.h5", "b.h5"], "b.h5 has no time"),
+        (["20249901.h5"], "20249901.h5 has no time in its name: name"),
+    ],
+)
+def test_names_without_a_time(names, said):
+    with pytest.raises(InputError, match=said):
         from_names([Path(name) for name in names])
 
 

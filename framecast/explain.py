@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from framecast.clip import to_tensor
-from framecast.data.film import Footage, in_memory
+from framecast.data.film import Footage
 from framecast.errors import InputError
-from framecast.forecast.clips import frames_to_read, on_scale_of
+from framecast.forecast.clips import known_past, on_scale_of
 from framecast.forecast.inference import check_horizon, enter, leave, rollout
 from framecast.layers.conv_lstm import ConvLSTMLayer, State
 from framecast.layers.gates import Opened
@@ -82,7 +82,9 @@ class Explanation:
         weight_M = self.change_MN.mean(axis=1)
         age = len(weight_M) - 1 - int(weight_M.argmax())
         most = f"the last frame but {age} matters most" if age else "the last frame matters most"
-        if not weight_M.any():
+        if len(weight_M) == 1:
+            most = "one past frame is read, and none beside it to compare"
+        elif not weight_M.any():
             most = "no past frame matters"
         parts = [most, f"reach {self.reach} pixels"]
         parts += [
@@ -125,7 +127,7 @@ def explain(
     if not 1 <= lead <= horizon:
         raise InputError("lead", f"is {lead}", f"give 1 to {horizon}, the horizon")
     clip = on_scale_of(model, clip)
-    past_1MCHW = to_tensor(in_memory(clip.cut(len(clip) - frames_to_read(model, clip, past))))
+    past_1MCHW = to_tensor(known_past(model, clip, past))
     model = deepcopy(model).float().eval()  # gradients are left in none of the caller's weights
     with _watched(model) as calls:
         future_1NCHW = rollout(model, past_1MCHW, horizon)

@@ -115,6 +115,18 @@ def test_what_does_not_exist_is_said_in_a_line(options, says):
     assert says in str(caught.value)
 
 
+def test_one_frame_is_compared_with_none():
+    clip = Clip(np.zeros((12, 16, 16, 1), np.uint8))
+    said = explain(build_model("persistence"), clip, horizon=2, past=1).says
+    assert said.startswith("one past frame is read, and none beside it to compare;")
+
+
+def test_a_past_without_known_pixels_is_refused():
+    clip = Clip(np.full((12, 16, 16, 1), np.nan, np.float32), value_range=(0, 1))
+    with pytest.raises(InputError, match="has no known pixel in the last 10 frames"):
+        explain(build_model("persistence"), clip, horizon=2)
+
+
 def test_a_page_needs_a_name_of_its_kind(tmp_path):
     found = explain(two_ago(), CLIP, 2)
     with pytest.raises(InputError, match=r"let it end in \.png or \.html"):

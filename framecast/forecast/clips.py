@@ -65,10 +65,7 @@ def forecast(
     """
     check_horizon(horizon)
     clip = on_scale_of(model, clip)
-    known = in_memory(clip.cut(len(clip) - frames_to_read(model, clip, past)))
-    if known.physical and np.isnan(known.frames_THWC).all():
-        what = f"has no known pixel in the last {counted(len(known), 'frame')}"
-        raise InputError(clip.source, what, "give a clip that ends with known frames")
+    known = known_past(model, clip, past)
     size, free = horizon * known.frames_THWC[0].nbytes, available()
     if size > free:  # NumPy would promise it, and the system end the process once it is filled
         what = f"of {counted(horizon, 'frame')} takes {said(size)}, and {said(free)} are free"
@@ -110,6 +107,15 @@ def on_scale_of(model: Forecaster, clip: Footage) -> Footage:
         fix = "give framecast.read(path), or Clip(frames_THWC)"
         raise InputError("the clip", f"is a {type(clip).__name__}", fix)
     return clip.scaled_as(model.task.scaling)
+
+
+def known_past(model: Forecaster, clip: Footage, past: int | None) -> Clip:
+    """The last frames of a clip, which the model is given. Refuse those that say nothing."""
+    known = in_memory(clip.cut(len(clip) - frames_to_read(model, clip, past)))
+    if known.physical and np.isnan(known.frames_THWC).all():
+        what = f"has no known pixel in the last {counted(len(known), 'frame')}"
+        raise InputError(clip.source, what, "give a clip that ends with known frames")
+    return known
 
 
 def frames_to_read(model: Forecaster, clip: Footage, past: int | None) -> int:

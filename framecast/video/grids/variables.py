@@ -122,7 +122,7 @@ def choose(variables: Sequence[Variable], name: str | None, path: Path) -> Varia
     if not found:
         raise InputError(path, "holds no grid of 2 to 4 axes", "give a file with (time, y, x)")
     names = ", ".join(v.name for v in found[:8]) + (", …" if len(found) > 8 else "")
-    fix = f"name one of {names}: --variable on the command line, or --set data.variable="
+    fix = f"name one of {names}: --variable to forecast and explain, else --set data.variable="
     raise InputError(path, what, fix)
 
 

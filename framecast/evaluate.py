@@ -4,7 +4,6 @@ Shapes: B batch, T = M past + N future frames, C channels, H height, W width, S 
 R resamples, K parts of a score, X = all parts of all scores.
 """
 
-import filecmp
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from framecast.data import DATASETS, as_trained, locate, open_data
 from framecast.data.scaling import adopt, scaling_of
 from framecast.data.windows import Windows, pick, spread
 from framecast.errors import InputError
+from framecast.files import same_content
 from framecast.forecast import rollout
 from framecast.forecast.inference import check_model
 from framecast.metrics import WORTH
@@ -267,8 +267,7 @@ def _check_kept_apart(name: str, given: str, trained_on: Mapping[str, Any]) -> N
         raise InputError("--split all", f"is for your own clips, not for {name}", fix)
     root = Path(trained_on.get("root") or "").expanduser().resolve()
     path = Path(given).expanduser().resolve()
-    copied = root.is_file() and path.is_file() and filecmp.cmp(root, path, shallow=False)
-    if trained_on.get("root") and (copied or path.is_relative_to(root)):
+    if trained_on.get("root") and (path.is_relative_to(root) or same_content(path, root)):
         what = f"would score what the run was trained on, {root}"
         raise InputError("--split all", what, "give clips that were kept from training")
 

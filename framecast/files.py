@@ -1,6 +1,7 @@
 """Write files whole or not at all; read regular ones alone."""
 
 import errno
+import filecmp
 import os
 import stat
 from contextlib import suppress
@@ -8,6 +9,11 @@ from io import BufferedReader
 from pathlib import Path
 
 from framecast.errors import InputError
+
+
+def same_content(one: Path, other: Path) -> bool:
+    """Whether both are files and hold the same; read only where they are of one size."""
+    return one.is_file() and other.is_file() and filecmp.cmp(one, other, shallow=False)
 
 
 def write_atomic(path: Path, content: bytes) -> None:

@@ -110,13 +110,12 @@ def _forecast_video(
     from framecast.forecast import backtest
     from framecast.forecast import forecast as continue_clip
     from framecast.memory import enough_memory
-    from framecast.video.write import check_suffix, write
+    from framecast.video.write import SHOWN, check_kind, write
 
-    if out is not None:
-        check_suffix(out)
     model, clip, trained_on = open_both(run, video, look, variable)
-    suffix = ".gif" if clip.channels in (1, 3, 4) else ".npy"
+    suffix = ".gif" if clip.channels in SHOWN else ".npy"
     path = keep(video, out or Path(f"{video.stem}_forecast{suffix}"))
+    check_kind(path, clip.channels)
     with lines_shown(), enough_memory("the forecast", "give a smaller --tile, --horizon or --size"):
         future = continue_clip(model, clip, horizon, past, tile)
         needed = (past or model.task.past) + horizon

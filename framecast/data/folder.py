@@ -3,7 +3,6 @@
 Shapes: T frames, C channels, H height, W width.
 """
 
-import filecmp
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,7 @@ from framecast.data.film import POOL, Cache, Film, Footage, Look, Reel
 from framecast.data.scaling import share_scaling
 from framecast.data.windows import DataConfig, Windows
 from framecast.errors import InputError, counted
+from framecast.files import same_content
 from framecast.memory import available
 from framecast.video.grids import is_grid
 from framecast.video.images import in_order, stills
@@ -223,7 +223,7 @@ def unseen(
     root = Path(settings["root"]).expanduser().resolve()
     if not root.exists():  # moved since, or told from another working folder
         return clip, PERHAPS
-    if root != path and not filecmp.cmp(root, path, shallow=False):
+    if root != path and not same_content(root, path):
         return clip, PERHAPS if path.is_relative_to(root) else ""
     if settings["name"] in ("grid", "taxibj"):  # what is left of it here is after its last gap
         return clip, "most of them trained on"

@@ -38,7 +38,7 @@ def columns() -> list[Column]:
         _score("sharpness", "sharpness", 2),
         _count("parameters", "parameters"),
         _count("MACs", "macs"),
-        Column("trained for", _spent, lambda entry: entry.spent),
+        Column("trained for", _spent, lambda entry: entry.trained_for),
         _count("sequences seen", "sequences_seen"),
         _plain("CPU minutes", "cpu_seconds", 60),
         _plain("forecasts a second", "forecasts_per_second", 1),

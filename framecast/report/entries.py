@@ -67,7 +67,7 @@ class Entry:
         return f"{count} {unit.replace('_', ' ')}".strip()
 
     @property
-    def spent(self) -> str:
+    def trained_for(self) -> str:
         """Its length, and the machine if there are several; `–` for what was not trained."""
         on = "" if self.on is None else f", machine {self.on}"
         return f"{self.length}{on}" if self.trained else "–"

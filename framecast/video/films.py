@@ -95,9 +95,8 @@ def _is_cut(file: BinaryIO) -> bool:
     at = head.find(SEGMENT) + len(SEGMENT)
     if not head.startswith(EBML) or at < len(SEGMENT):
         return False
-    size = (
-        9 - int.from_bytes(head[at : at + 1]).bit_length()
-    )  # of the number itself, as its leading zeros say
+    # Of the number itself, as its leading zeros say.
+    size = 9 - int.from_bytes(head[at : at + 1]).bit_length()
     rest = int.from_bytes(head[at : at + size], "big") - (1 << 7 * size)
     return rest < (1 << 7 * size) - 1 and length < at + size + rest  # all ones: not known
 

@@ -17,18 +17,22 @@ from framecast.video.grids import write as grids
 from framecast.video.images import encode_folder, encode_gif, encode_strip, encode_webp
 
 SUFFIXES = (*CODECS, ".gif", ".webp", ".png", ".npy", *grids.SUFFIXES, "")
+SHOWN = (1, 3, 4)  # channels of a picture: grey, colour, colour with transparency
 SLOWEST = 2.0  # seconds: what is slower, such as radar, is shown at ten frames per second
 
 
-def check_suffix(path: Path) -> None:
-    """Refuse one that says of no kind of file.
+def check_kind(path: Path, channels: int) -> None:
+    """Refuse a suffix that is of no kind of file, or of one that does not hold so many channels.
 
     Raises:
-        InputError: it does not.
+        InputError: it is such a suffix.
     """
     if path.suffix.lower() not in SUFFIXES:
         fix = f"choose from {', '.join(SUFFIXES[:-1])}, or no suffix for a folder of pictures"
         raise InputError(path, "has a suffix that cannot be written", fix)
+    if channels not in SHOWN and path.suffix.lower() not in (".npy", *grids.SUFFIXES):
+        fix = "write .npy, which keeps any number of them"
+        raise InputError(path.name, f"cannot show {channels} channels", fix)
 
 
 def write(clip: Clip, path: str | Path) -> Path:
@@ -59,7 +63,7 @@ def write(clip: Clip, path: str | Path) -> Path:
     (3, 16, 32, 1)
     """
     path = Path(path)
-    check_suffix(path)
+    check_kind(path, clip.channels)
     if len(clip) == 0:
         raise InputError(path, "would hold no frame", "give a clip with frames")
     if path.is_dir() and any(path.iterdir()):
@@ -83,7 +87,7 @@ def _save(clip: Clip, path: Path) -> None:
     if suffix in grids.SUFFIXES:
         grids.encode(clip, path)
         return
-    frames_THWC = _pixels(clip, path.name)
+    frames_THWC = _pixels(clip)
     seconds = clip.seconds_per_frame if 0 < clip.seconds_per_frame <= SLOWEST else 0.1
     if suffix in CODECS:
         encode(path, frames_THWC, seconds, CODECS[suffix])
@@ -97,11 +101,8 @@ def _save(clip: Clip, path: Path) -> None:
         encode_folder(path, frames_THWC)
 
 
-def _pixels(clip: Clip, name: str) -> NDArray[np.uint8]:
+def _pixels(clip: Clip) -> NDArray[np.uint8]:
     """The frames as pictures: frames_THWC, uint8, with one or three channels."""
-    if clip.channels not in (1, 3, 4):
-        fix = "write .npy, which keeps any number of them"
-        raise InputError(name, f"cannot show {clip.channels} channels", fix)
     frames_THWC = _bytes(clip)
     if clip.channels == 4:
         opaque_THWC = frames_THWC[..., :3] * (frames_THWC[..., 3:] / np.float32(255))

@@ -143,11 +143,11 @@ def test_entries_of_one_model_are_told_apart(change, names):
 def test_machines_are_numbered_where_there_are_several(page):
     (table,) = tables(ROWS)
     assert table.machines == "2 threads of Abacus"
-    assert [entry.spent for entry in table.entries][-2:] == ["10 cpu minutes"] * 2
+    assert [entry.trained_for for entry in table.entries][-2:] == ["10 cpu minutes"] * 2
     rows = [*ROWS, row("tau", 75.0, processor="Quipu", threads="1")]
     (table,) = tables(rows)
     assert table.machines == "machine 1, 2 threads of Abacus; machine 2, 1 thread of Quipu"
-    lengths = {entry.name: entry.spent for entry in table.entries}
+    lengths = {entry.name: entry.trained_for for entry in table.entries}
     assert lengths["persistence"] == "–"
     assert lengths["conv_lstm"] == "10 cpu minutes, machine 1"
     assert lengths["tau"] == "10 cpu minutes, machine 2"

@@ -231,6 +231,13 @@ def test_what_does_not_fit_is_told_in_one_line(tmp_path):
         import_torch(tmp_path / "w.pt", "conv_lstm", {"hidden": (5, 4)}, TASK)
 
 
+def test_what_torch_advises_of_foreign_code_is_not_passed_on(tmp_path):
+    (tmp_path / "notes.pt").write_text("framecast " * 50)
+    with pytest.raises(InputError, match="is no file of torch") as caught:
+        import_torch(tmp_path / "notes.pt", "conv_lstm", SETTINGS, TASK)
+    assert "weights_only" not in str(caught.value)
+
+
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(InputError, match="No such file"):
         import_torch(tmp_path / "none.pt", "conv_lstm", SETTINGS, TASK)

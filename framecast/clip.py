@@ -122,10 +122,12 @@ class Clip:
 
     def __post_init__(self) -> None:
         frames = self.frames_THWC
-        assert frames.ndim == 4, f"a clip is (T, H, W, C), not {frames.shape}"
-        assert frames.dtype in (np.uint8, np.float32), (
-            f"a clip is uint8 or float32, not {frames.dtype}"
-        )
+        if not isinstance(frames, np.ndarray) or frames.ndim != 4:
+            what = f"are of shape {getattr(frames, 'shape', None)}"
+            raise InputError("the frames of a clip", what, "give an array of (T, H, W, C)")
+        if frames.dtype not in (np.uint8, np.float32):
+            fix = "give pixels as uint8, measured values as float32"
+            raise InputError("the frames of a clip", f"are {frames.dtype}", fix)
 
     def __len__(self) -> int:
         return len(self.frames_THWC)

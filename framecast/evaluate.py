@@ -4,6 +4,7 @@ Shapes: B batch, T = M past + N future frames, C channels, H height, W width, S 
 R resamples, K parts of a score, X = all parts of all scores.
 """
 
+import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,16 +17,16 @@ from torch import Tensor
 
 from framecast.checkpoint import config_of, load
 from framecast.data import DATASETS, as_trained, locate, open_data
+from framecast.data.folder import in_both
 from framecast.data.scaling import adopt, scaling_of
 from framecast.data.windows import Windows, pick, spread
-from framecast.errors import InputError
-from framecast.files import same_content
+from framecast.errors import InputError, counted
 from framecast.forecast import rollout
 from framecast.forecast.inference import check_model
 from framecast.metrics import WORTH
 from framecast.metrics.choice import Choice, heading
 from framecast.metrics.metric import Metric, update_all
-from framecast.models import MODELS, build_model
+from framecast.models import build_model, model_name
 from framecast.models.forecaster import Forecaster, Task
 
 RESAMPLES, SEED = 1000, 0  # of the bootstrap
@@ -33,6 +34,8 @@ BATCH = 16  # windows that go through the models together, fewer where frames ar
 WEIGHTS = 2**18  # of the bootstrap at a time, one per resample and sequence
 PIXELS = 2**23  # values of a batch at most
 REFERENCE = "persistence"  # skill is measured against it
+
+log = logging.getLogger("framecast")
 
 Name: TypeAlias = str | None  # of a forecaster; None is the model
 Tallies: TypeAlias = dict[tuple[Name, str], Metric]  # by forecaster and key of its scores
@@ -126,6 +129,9 @@ class Scores:
     def verdict(self) -> str:
         """One honest line: whether the mean squared error is below that of each baseline."""
         mine = self.scores["mse"].mean
+        count = counted(self.sequences, "sequence")
+        if math.isnan(self.baselines["persistence"]["mse"].mean):
+            return f"the truth has no known pixel to score a forecast on (over {count})"
         gains = {
             name: 1 - mine / scores["mse"].mean if scores["mse"].mean else -math.inf
             for name, scores in self.baselines.items()
@@ -134,7 +140,6 @@ class Scores:
         unbeaten = [name for name, gain in gains.items() if not gain >= WORTH]  # NaN, too
         said = [f"beats {' and '.join(beaten)}"] if beaten else []
         said += [f"does not beat {' or '.join(unbeaten)}"] if unbeaten else []
-        count = f"{self.sequences} sequence{'' if self.sequences == 1 else 's'}"
         return f"the forecast {', but '.join(said)} in mean squared error (over {count})"
 
     def _all(self) -> dict[str, dict[str, Score]]:
@@ -197,9 +202,7 @@ def evaluate(
         {(n, key): m for n, tally in tallies.items() for key, m in tally.items()}, count
     )
     beside = {name: scores[name] for name in models if name is not None}
-    names = {kind: name for name, kind in MODELS.items()}
-    called = names.get(type(model), type(model).__name__)
-    return Scores(called, type(windows).__name__, count, scores[None], beside, example)
+    return Scores(model_name(model), type(windows).__name__, count, scores[None], beside, example)
 
 
 def evaluate_run(
@@ -265,19 +268,27 @@ def _check_kept_apart(name: str, given: str, trained_on: Mapping[str, Any]) -> N
     if "parts" not in DATASETS[name].Config.model_fields:
         fix = "leave it out: the test part has sequences of its own"
         raise InputError("--split all", f"is for your own clips, not for {name}", fix)
-    root = Path(trained_on.get("root") or "").expanduser().resolve()
-    path = Path(given).expanduser().resolve()
-    if trained_on.get("root") and (path.is_relative_to(root) or same_content(path, root)):
-        what = f"would score what the run was trained on, {root}"
+    if not trained_on.get("root"):
+        return
+    root = Path(trained_on["root"]).expanduser().resolve()
+    if not root.exists():  # moved since, or told from another working folder
+        log.warning("the run was trained on %s, which is not there: perhaps on these clips", root)
+    elif same := in_both(Path(given).expanduser().resolve(), root):
+        what = f"would score what the run was trained on, {same}"
         raise InputError("--split all", what, "give clips that were kept from training")
 
 
 def mean_frame(train: Windows, past: int) -> Forecaster:
     """The mean of training windows, evenly spread over the split, as a forecaster."""
     model = build_model("mean_frame", task=_task(train, past))
+    calibrate(model, train)
+    return model
+
+
+def calibrate(model: Forecaster, train: Windows) -> None:
+    """Show a model the training windows that it asks for, evenly spread over the split."""
     index = spread(train, model.calibration)
     model.calibrate(train.batch(index_B) for index_B in _batches(index, train, 64))
-    return model
 
 
 def _count(windows: Windows, past: int, limit: int | None) -> int:

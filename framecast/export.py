@@ -20,12 +20,12 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_leaves, tree_unflatten
 
-from framecast.checkpoint import model_name
 from framecast.compiled import plain_torch
 from framecast.data.probing import drawn_frames
 from framecast.errors import InputError
 from framecast.files import write_atomic
 from framecast.forecast.inference import check_horizon, inference
+from framecast.models import model_name
 from framecast.models.forecaster import Forecaster, Recurrent, State
 
 TOLERANCE = 1e-4  # of a pixel in [0, 1]

@@ -16,6 +16,13 @@ def same_content(one: Path, other: Path) -> bool:
     return one.is_file() and other.is_file() and filecmp.cmp(one, other, shallow=False)
 
 
+def beside_package(name: str) -> Path:
+    """A folder that comes along: beside the package in a checkout, inside it in a wheel."""
+    package = Path(__file__).parent
+    inside, beside = package / name, package.parent / name
+    return beside if beside.is_dir() and not inside.is_dir() else inside
+
+
 def write_atomic(path: Path, content: bytes) -> None:
     """Write a file under a temporary name beside it, flush it to the disk, and rename it.
 

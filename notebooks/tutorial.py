@@ -13,6 +13,9 @@
 # networks are worth; `SMALL = False` is the real thing.
 
 # %%
+from datetime import datetime
+from pathlib import Path
+
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -31,6 +34,8 @@ from framecast.report import write_explanation
 SMALL = True
 SIDE = 40 if SMALL else 64
 STEPS = 20 if SMALL else 4000
+# A new folder each time: no run is written over.
+RUNS = Path("runs", f"{datetime.now():%Y-%m-%d_%H%M%S}")
 
 # %% [markdown]
 # ## 1. Load the data
@@ -72,7 +77,7 @@ for column in range(6):
 filters = [8, 8, 8] if SMALL else [64, 64, 64]
 tutorial = framecast.train(
     "moving_digits",
-    "runs/tutorial",
+    RUNS / "tutorial",
     model="keras_conv_lstm",
     settings={
         "data": settings,
@@ -180,7 +185,7 @@ plt.show()
 # %%
 better = framecast.train(
     "moving_digits",
-    "runs/better",
+    RUNS / "better",
     model="conv_lstm",
     settings={
         "data": settings,

@@ -12,6 +12,9 @@
 # 按下面的小规模设置，单核约一分钟跑完：它展示的是过程，而不是网络的真实水平；`SMALL = False` 才是认真的训练。
 
 # %%
+from datetime import datetime
+from pathlib import Path
+
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -30,6 +33,8 @@ from framecast.report import write_explanation
 SMALL = True
 SIDE = 40 if SMALL else 64
 STEPS = 20 if SMALL else 4000
+# A new folder each time: no run is written over.
+RUNS = Path("runs", f"{datetime.now():%Y-%m-%d_%H%M%S}")
 
 # %% [markdown]
 # ## 1. 读取数据
@@ -70,7 +75,7 @@ for column in range(6):
 filters = [8, 8, 8] if SMALL else [64, 64, 64]
 tutorial = framecast.train(
     "moving_digits",
-    "runs/tutorial",
+    RUNS / "tutorial",
     model="keras_conv_lstm",
     settings={
         "data": settings,
@@ -176,7 +181,7 @@ plt.show()
 # %%
 better = framecast.train(
     "moving_digits",
-    "runs/better",
+    RUNS / "better",
     model="conv_lstm",
     settings={
         "data": settings,

@@ -11,6 +11,9 @@
 # From a film to a forecast of its next frames, and an honest word on how good it is. Put the path of your film into `VIDEO`; without one, a small film is drawn.
 
 # %%
+from datetime import datetime
+from pathlib import Path
+
 import numpy as np
 from IPython.display import Image, display
 
@@ -22,6 +25,9 @@ from framecast.report import write_explanation
 
 VIDEO = None  # "storm.mp4", a folder of pictures, an array
 SIDE, STEPS = 32, 80  # 64 or more, and thousands, for a real film
+PAST, FUTURE = 10, 10  # frames to read and to forecast
+# A new folder each time: no run is written over.
+RUN = Path("runs", f"own_{datetime.now():%Y-%m-%d_%H%M%S}")
 
 # %%
 if VIDEO is None:
@@ -46,9 +52,9 @@ framecast.show(framecast.read(VIDEO, size=SIDE, grey=True, stop=40))
 # %%
 model = framecast.train(
     VIDEO,
-    "runs/own",
+    RUN,
     settings={
-        "data": {"size": SIDE, "grey": True},
+        "data": {"size": SIDE, "grey": True, "past": PAST, "future": FUTURE},
         "model": {"hidden": [16, 16]},
         "train": {"steps": STEPS, "validations": 3, "validation_windows": 8},
     },
@@ -61,7 +67,7 @@ model = framecast.train(
 # The model forecasts windows of the held-out part, beside forecasts that cost nothing: the last frame repeated, the mean frame, and what moves moves on.
 
 # %%
-scores = evaluate_run("runs/own", str(VIDEO), {"size": SIDE, "grey": True})
+scores = evaluate_run(RUN, str(VIDEO), {"size": SIDE, "grey": True})
 print(scores.verdict())
 display(Image(plot.lead_curves(scores.curves("mse"), "mse.png")))
 
@@ -69,22 +75,24 @@ display(Image(plot.lead_curves(scores.curves("mse"), "mse.png")))
 # ## Forecast what follows
 
 # %%
-future = framecast.forecast(model, clip, horizon=20)
+future = framecast.forecast(model, clip, horizon=2 * FUTURE)
 framecast.write(future, "next.gif")
 framecast.show(future)
 
 # %% [markdown]
-# What would it have said ten frames ago? There the truth is known, and lies in the test part, which training has not seen.
+# What would it have said `FUTURE` frames ago? There the truth is known, and lies in the test part, which training has not seen.
 
 # %%
-before, after = clip.cut(0, len(clip) - 10), clip.cut(len(clip) - 10)
-framecast.show(framecast.forecast(model, before, 10), after, past=before.cut(len(before) - 10))
+before, after = clip.cut(0, len(clip) - FUTURE), clip.cut(len(clip) - FUTURE)
+framecast.show(
+    framecast.forecast(model, before, FUTURE), after, past=before.cut(len(before) - PAST)
+)
 
 # %% [markdown]
 # ## What does it look at?
 
 # %%
-found = framecast.explain(model, clip, horizon=10)
+found = framecast.explain(model, clip, horizon=FUTURE)
 display(Image(write_explanation(found, "explained.png")))
 print(found.says)
 

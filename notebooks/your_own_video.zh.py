@@ -11,6 +11,9 @@
 # 从影片到后续帧的预测，以及对预测质量的如实评价。把影片路径写进 `VIDEO`；不写则画一段小影片。
 
 # %%
+from datetime import datetime
+from pathlib import Path
+
 import numpy as np
 from IPython.display import Image, display
 
@@ -22,6 +25,9 @@ from framecast.report import write_explanation
 
 VIDEO = None  # "storm.mp4", a folder of pictures, an array
 SIDE, STEPS = 32, 80  # 64 or more, and thousands, for a real film
+PAST, FUTURE = 10, 10  # frames to read and to forecast
+# A new folder each time: no run is written over.
+RUN = Path("runs", f"own_{datetime.now():%Y-%m-%d_%H%M%S}")
 
 # %%
 if VIDEO is None:
@@ -46,9 +52,9 @@ framecast.show(framecast.read(VIDEO, size=SIDE, grey=True, stop=40))
 # %%
 model = framecast.train(
     VIDEO,
-    "runs/own",
+    RUN,
     settings={
-        "data": {"size": SIDE, "grey": True},
+        "data": {"size": SIDE, "grey": True, "past": PAST, "future": FUTURE},
         "model": {"hidden": [16, 16]},
         "train": {"steps": STEPS, "validations": 3, "validation_windows": 8},
     },
@@ -61,7 +67,7 @@ model = framecast.train(
 # 模型预测留出部分的窗口，与几个不花力气的预测并列：重复最后一帧、平均帧、让移动的继续移动。
 
 # %%
-scores = evaluate_run("runs/own", str(VIDEO), {"size": SIDE, "grey": True})
+scores = evaluate_run(RUN, str(VIDEO), {"size": SIDE, "grey": True})
 print(scores.verdict())
 display(Image(plot.lead_curves(scores.curves("mse"), "mse.png")))
 
@@ -69,22 +75,24 @@ display(Image(plot.lead_curves(scores.curves("mse"), "mse.png")))
 # ## 预测后续帧
 
 # %%
-future = framecast.forecast(model, clip, horizon=20)
+future = framecast.forecast(model, clip, horizon=2 * FUTURE)
 framecast.write(future, "next.gif")
 framecast.show(future)
 
 # %% [markdown]
-# 十帧之前它会怎么说？那里的真实帧是已知的，而且在训练没有见过的测试段里。
+# `FUTURE` 帧之前它会怎么说？那里的真实帧是已知的，而且在训练没有见过的测试段里。
 
 # %%
-before, after = clip.cut(0, len(clip) - 10), clip.cut(len(clip) - 10)
-framecast.show(framecast.forecast(model, before, 10), after, past=before.cut(len(before) - 10))
+before, after = clip.cut(0, len(clip) - FUTURE), clip.cut(len(clip) - FUTURE)
+framecast.show(
+    framecast.forecast(model, before, FUTURE), after, past=before.cut(len(before) - PAST)
+)
 
 # %% [markdown]
 # ## 它在看什么？
 
 # %%
-found = framecast.explain(model, clip, horizon=10)
+found = framecast.explain(model, clip, horizon=FUTURE)
 display(Image(write_explanation(found, "explained.png")))
 print(found.says)
 

@@ -77,9 +77,19 @@ def test_length_size_channels_and_cut():
     assert clip.cut(2, 4).source == "x"
 
 
-@pytest.mark.parametrize("frames", [np.zeros((2, 3, 4), np.uint8), np.zeros((1, 2, 3, 1))])
-def test_other_arrays_are_our_own_slip(frames):
-    with pytest.raises(AssertionError, match="a clip is"):
+@pytest.mark.parametrize(
+    ("frames", "said"),
+    [
+        (
+            np.zeros((2, 3, 4), np.uint8),
+            r"are of shape \(2, 3, 4\): give an array of \(T, H, W, C\)",
+        ),
+        (np.zeros((1, 2, 3, 1)), "are float64: give pixels as uint8, measured values as float32"),
+        ([[0]], "are of shape None"),
+    ],
+)
+def test_other_arrays_are_refused(frames, said):
+    with pytest.raises(InputError, match=f"the frames of a clip {said}"):
         Clip(frames)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import sys
 from dataclasses import replace
 from itertools import pairwise
@@ -11,12 +12,14 @@ import pytest
 import torch
 
 from framecast import checkpoint
+from framecast.clip import from_tensor
 from framecast.data import open_data
 from framecast.errors import InputError
 from framecast.evaluate import _resamples, evaluate, evaluate_run, mean_frame
 from framecast.metrics.choice import STANDARD
 from framecast.models import build_model
 from framecast.models.forecaster import Recurrent, RecurrentConfig, Task
+from framecast.video.write import write
 
 PAST, FUTURE = 3, 4
 TASK = Task(1, 8, 8, PAST, FUTURE)
@@ -196,6 +199,14 @@ def test_what_is_not_finite_is_null():
     assert scores.rows()[-1][1] == "–"
 
 
+def test_without_a_known_truth_there_is_no_verdict():
+    window_STCHW = noise()
+    window_STCHW[:, -FUTURE:] = math.nan
+    scores = evaluate(Fade(0.5), Sequences(window_STCHW))
+    said = f"the truth has no known pixel to score a forecast on (over {len(window_STCHW)} sequ"
+    assert scores.verdict().startswith(said)
+
+
 def test_a_lead_time_without_a_known_pixel_has_no_share_in_the_mean():
     window_STCHW = noise()
     window_STCHW[:, PAST + 1] = math.nan
@@ -343,6 +354,27 @@ def test_clips_kept_from_training_are_scored_whole(run, tmp_path):
     scores = evaluate_run(run, str(path), split="all")
     assert scores.sequences == 12 - 4
     assert [*scores.baselines] == ["persistence", "advection"]
+
+
+def test_no_clip_of_the_training_is_among_those_that_are_scored_whole(tmp_path, caplog):
+    train, other, run = (tmp_path / name for name in ("train", "other", "run"))
+    train.mkdir(), other.mkdir()
+    for path in (train / "a.gif", train / "b.gif", other / "c.gif"):
+        write(from_tensor(torch.rand(1, 8, 3, 16, 16)), path)
+    model = build_model("conv_lstm", {"hidden": [4]}, Task(3, 16, 16, 2, 3))
+    checkpoint.save(model, run, {"data": {"name": "folder", "root": str(train / "a.gif")}})
+    with pytest.raises(InputError, match=r"would score what the run was trained on, .*a\.gif"):
+        evaluate_run(run, str(train), split="all")
+    checkpoint.save(model, run, {"data": {"name": "folder", "root": str(train)}})
+    shutil.copy(train / "b.gif", copy := other / "z.gif")
+    with pytest.raises(InputError, match=r"would score what the run was trained on, .*z\.gif"):
+        evaluate_run(run, str(other), split="all")
+    copy.unlink()
+    assert evaluate_run(run, str(other), split="all").sequences == 4
+    assert not caplog.messages
+    shutil.rmtree(train)
+    evaluate_run(run, str(other), split="all")
+    assert "which is not there: perhaps on these clips" in caplog.text
 
 
 def test_resamples_are_draws_with_replacement(monkeypatch):

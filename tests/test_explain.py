@@ -123,7 +123,7 @@ def test_one_frame_is_compared_with_none():
 
 def test_a_past_without_known_pixels_is_refused():
     clip = Clip(np.full((12, 16, 16, 1), np.nan, np.float32), value_range=(0, 1))
-    with pytest.raises(InputError, match="has no known pixel in the last 10 frames"):
+    with pytest.raises(InputError, match="has no known pixel in the 10 frames that are read"):
         explain(build_model("persistence"), clip, horizon=2)
 
 

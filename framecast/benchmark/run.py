@@ -8,6 +8,7 @@ import io
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from framecast.benchmark.rows import SCORES, TASK, TRAINING, Row, append, read
 from framecast.benchmark.speed import sequences_per_second
 from framecast.benchmark.trials import Trial, origin_of, windows_of
 from framecast.checkpoint import CONFIG, load, read_config, steps
+from framecast.checkpoint.lock import locked
 from framecast.errors import Finished, InputError, counted
 from framecast.evaluate import Score, evaluate_run
 from framecast.files import write_atomic
@@ -49,7 +51,7 @@ def carry_out(
         The row; None where there was one already.
 
     Raises:
-        InUse: another process trains it.
+        InUse: another process trains or scores it.
         InputError: a setting is wrong, data cannot be read, or a folder cannot be written.
         Stopped: Ctrl-C or SIGTERM came; carried out again, the training goes on where it was.
     """
@@ -58,10 +60,13 @@ def carry_out(
         return None
     if not trial.given:
         _train(trial, watches)
-    model = load(trial.run)
-    row = _row(trial, model)
-    _keep_examples(trial, model)
-    append(path, [row])
+    with nullcontext() if trial.given else locked(trial.run):
+        if is_in(read(path), trial):  # another process has scored it meanwhile
+            return None
+        model = load(trial.run)
+        row = _row(trial, model)
+        _keep_examples(trial, model)
+        append(path, [row])
     return row
 
 
@@ -96,6 +101,7 @@ def _row(trial: Trial, model: Forecaster) -> Row:
     """Everything that is to be known of a trained model."""
     config, plan = read_config(trial.run), trial.plan
     root = {"root": plan.root} if plan.root else {}
+    of_training = _of_training(trial.run, config.get("train", {}))
     scores = evaluate_run(
         trial.run, trial.source, root, split=plan.split, limit=int(trial.known["sequences"])
     )
@@ -103,7 +109,7 @@ def _row(trial: Trial, model: Forecaster) -> Row:
         **trial.known,
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M"),
         **_of_scores(scores.scores),
-        **_of_training(trial.run, config.get("train", {})),
+        **of_training,
         **_of_model(model),
     }
 
@@ -151,13 +157,13 @@ def _text(value: float) -> str:
 
 def _of_model(model: Forecaster) -> Row:
     size, here = size_of(model), hardware()
-    on = f"{counted(here['threads'], 'thread')} of {here['processor']}"
     return {
         "parameters": str(size.parameters),
         "macs": str(size.macs),
         "flops": str(2 * size.macs),
         "forecasts_per_second": f"{sequences_per_second(model, BATCH):.3g}",
-        "forecasts_on": on if here["device"] == "cpu" else here["device"],
+        # Not on a GPU, where there is one: what is loaded is on the CPU.
+        "forecasts_on": f"{counted(here['threads'], 'thread')} of {here['processor']}",
     }
 
 
@@ -165,23 +171,21 @@ def _of_training(run: Path, config: Mapping[str, Any]) -> Row:
     """Steps, times and validation errors, from the log; versions, from what is beside it."""
     path = run / "log.csv"
     rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+    if not rows:
+        fix = f"go on: framecast train --resume {run}"
+        raise InputError(run, "has not been validated yet", fix)
     last, step = rows[-1], int(rows[-1]["step"])
-    curve = [
-        [round(float(row.get(key) or "nan"), 2) for key in CURVE]
-        for row in rows
-        if row["validation_mse"]
-    ]
+    curve = [[round(float(row[key]), 2) for key in CURVE] for row in rows if row["validation_mse"]]
     about = json.loads((run / "environment.json").read_text(encoding="utf-8"))
-    # Runs of earlier versions do not know all.
-    batch = min(config["batch"], about.get("windows") or config["batch"])
+    batch = min(config["batch"], about["windows"] or config["batch"])
     return {
         "validation_curve": json.dumps(curve) if step else "",
         "steps": str(step),
         "sequences_seen": str(step * batch),
         "seconds": last["seconds"],
-        "cpu_seconds": last.get("cpu_seconds", ""),
+        "cpu_seconds": last["cpu_seconds"],
         "precision": config["precision"],
         "torch": about["versions"]["torch"],
-        "framecast": about["versions"].get("framecast", ""),
-        "commit": about.get("commit", ""),
+        "framecast": about["versions"]["framecast"],
+        "commit": about["commit"],
     }

@@ -10,19 +10,21 @@ from typing import Any, Literal
 import torch
 from pydantic import Field
 
-from framecast.benchmark.rows import Row
+from framecast.benchmark.rows import TASK, TRAINING, Row
 from framecast.checkpoint import find, read_config
 from framecast.clip import Scaling
 from framecast.data import DATASETS, as_trained, locate, open_data
 from framecast.data.scaling import adopt
 from framecast.data.windows import Windows, pick
 from framecast.errors import InputError
-from framecast.models import MODELS, build_model
+from framecast.models import MODELS, build_model, model_name
 from framecast.models.forecaster import Forecaster, learns
 from framecast.settings import Settings
 from framecast.train.config import (
     BENCHMARK,
+    DATA,
     LENGTHS,
+    MODEL,
     TrainConfig,
     find_recipe,
     merge,
@@ -109,7 +111,9 @@ def planned(
         found += _of_weights(run, typed, Path(out))
     baselines = [trial for trial in found if not trial.sections["train"]]
     others = [trial for trial in found if trial.sections["train"]]
-    return [*{trial.run: trial for trial in [*baselines, *others]}.values()]
+    # By what the row will be of: one run may be scored on several data.
+    rows = {tuple(t.known[key] for key in (*TRAINING, *TASK)): t for t in [*baselines, *others]}
+    return [*rows.values()]
 
 
 def _refuse_idle(typed: Sections) -> None:
@@ -122,6 +126,9 @@ def _refuse_idle(typed: Sections) -> None:
 
 def _of_recipe(recipe: str | Path, typed: Sections, out: Path) -> Iterator[Trial]:
     content = read_recipe(recipe)
+    if "seed" in {**content["train"], **typed.get("train", {})}:
+        fix = f"set {BENCHMARK}.seeds, or give --seeds 0,1,2"
+        raise InputError("train.seed", "is for a single training", fix)
     plan = _plan(content[BENCHMARK] | dict(typed.get(BENCHMARK, {})))
     sections = settled(merge(content, typed))
     settings = dict(sections["data"])
@@ -192,15 +199,14 @@ def settled(sections: Sections) -> dict[str, dict[str, Any]]:
     Raises:
         InputError: a name or setting is wrong.
     """
-    of_data = {"name": "moving_digits", **sections["data"]}
+    of_data = {"name": DATA, **sections["data"]}
     name = of_data.pop("name")
     locate(name)  # refuses what is no data set
     data = DATASETS[name].Config.parse("data", of_data).model_dump(mode="json")
-    model = _fresh({"name": "conv_lstm", **sections["model"]})
-    named = next(name for name, kind in MODELS.items() if kind is type(model))
+    model = _fresh({"name": MODEL, **sections["model"]})
     train = TrainConfig.parse("train", sections["train"]).model_dump(mode="json")
     return {
-        "model": {"name": named, **model.config.model_dump(mode="json")},
+        "model": {"name": model_name(model), **model.config.model_dump(mode="json")},
         "data": {"name": name, **data},
         "train": train if learns(model) else {},
     }
@@ -230,7 +236,7 @@ def recipe_hash(sections: Sections, learnt_from: str) -> str:
 
 def length_of(train: Mapping[str, Any]) -> str:
     """How long a training is, such as `cpu_minutes=10`; empty for none."""
-    return next((f"{key}={train[key]:g}" for key in LENGTHS if train.get(key)), "")
+    return next((f"{key}={train[key]:.10g}" for key in LENGTHS if train.get(key)), "")
 
 
 def windows_of(

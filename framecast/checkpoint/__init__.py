@@ -1,6 +1,6 @@
 """Models and runs on disk: safetensors and JSON, never pickle."""
 
-from framecast.checkpoint.model_files import CONFIG, WEIGHTS, model_name, read_config, save, shipped
+from framecast.checkpoint.model_files import CONFIG, WEIGHTS, read_config, save, shipped
 from framecast.checkpoint.places import config_of, find
 from framecast.checkpoint.runs import load
 
@@ -10,7 +10,6 @@ __all__ = [
     "config_of",
     "find",
     "load",
-    "model_name",
     "read_config",
     "save",
     "shipped",

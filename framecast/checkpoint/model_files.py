@@ -14,23 +14,14 @@ from torch import Tensor
 from framecast.checkpoint import strict_json
 from framecast.checkpoint.weights_file import read_weights
 from framecast.errors import InputError
-from framecast.files import open_file, write_atomic
-from framecast.models import MODELS, build_model
+from framecast.files import beside_package, open_file, write_atomic
+from framecast.models import MODELS, build_model, model_name
 from framecast.models.forecaster import Forecaster, Task
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 LIMIT = 1 << 20  # bytes of config.json
-_PACKAGE = Path(__file__).parents[1]
-SHIPPED = next(  # beside the package in a checkout, inside it in a wheel
-    (folder for folder in (_PACKAGE / "weights", _PACKAGE.parent / "weights") if folder.is_dir()),
-    _PACKAGE / "weights",
-)
+SHIPPED = beside_package("weights")
 _SECTIONS = TypeAdapter(dict[str, dict[str, Any]])
-
-
-def model_name(model: Forecaster) -> str:
-    """The key of the model in `MODELS`."""
-    return next(name for name, kind in MODELS.items() if kind is type(model))
 
 
 def shipped() -> list[str]:
@@ -63,10 +54,12 @@ def files_of(
 
     With half, numbers with a fraction are float16 in the file.
     """
-    state = model.state_dict()
+    name, state = model_name(model), model.state_dict()
+    if name not in MODELS:
+        raise InputError(name, "is not in MODELS, and could not be loaded again", "add it there")
     yield WEIGHTS, to_bytes(halved(state) if half else state)
     config = {
-        "model": {"name": model_name(model), **model.config.model_dump(mode="json")},
+        "model": {"name": name, **model.config.model_dump(mode="json")},
         "task": asdict(model.task),
         **extra,
     }

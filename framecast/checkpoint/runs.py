@@ -37,11 +37,13 @@ def load(source: str | Path) -> Forecaster:
         return model_files.load(run)
     best = steps.best_of(run)
     checkpoints.sort(key=lambda folder: steps.step_of(folder) != best)
+    first: InputError | None = None
     for folder in (run, *checkpoints):
         try:
             # First: it holds the limits that make it safe to read all of a stranger's file.
             model = model_files.load(folder)
-        except InputError:
+        except InputError as error:
+            first = first or error
             continue
         sealed_by = checkpoints if folder == run else [folder]
         if all(steps.vouched_for(folder / name, sealed_by) for name in (CONFIG, WEIGHTS)):
@@ -51,5 +53,6 @@ def load(source: str | Path) -> Forecaster:
                 why = "is damaged" if there else "has no validated weights yet"
                 log.warning("%s %s: loaded %s", where, why, folder)
             return model
+    why = f" ({first.where} {first.what}: {first.fix})" if first else ""
     fix = "train again, or restore the folder"
-    raise InputError(run, "is damaged, and so are all of its checkpoints", fix)
+    raise InputError(run, f"cannot be loaded, nor can its checkpoints{why}", fix)

@@ -60,8 +60,6 @@ def benchmark(
         train=lengths,
         benchmark=given(root=test_root and str(test_root), seeds=seeds),
     )
-    if "seed" in typed["train"]:
-        raise InputError("--set train.seed", "is for a single training", "give --seeds 0,1,2")
     put_off: list[Trial] = []
     for trial in chain(planned(recipes or [], weights or [], typed, out), put_off):
         try:

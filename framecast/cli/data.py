@@ -24,6 +24,7 @@ from framecast.cli.options import (
     only,
     wrote,
 )
+from framecast.errors import InputError, counted
 
 data = typer.Typer(help="Data sets: list, get, show.", no_args_is_help=True)
 
@@ -59,7 +60,7 @@ def get(
 def show(
     source: Source,
     out: Annotated[Path, typer.Option("--out", "-o", help="Picture.")] = Path("grid.png"),
-    index: Annotated[int, typer.Option(min=0, help="Which sequence.")] = 0,
+    index: Annotated[int, typer.Option(min=0, max=10**9, help="Which sequence.")] = 0,
     split: Split = "train",
     past: Past = None,
     future: Future = None,
@@ -86,6 +87,9 @@ def show(
     typed = data_settings(past, future, root, size, grey, every, stride, axes)
     animation = keep(source, keep(source, out).with_suffix(".gif"))
     windows = pick(open_data(source, only("data", sets, typed)), split)
-    frames_BTCHW = windows.batch(np.array([index % len(windows)]))
+    if index >= len(windows) and not windows.endless:
+        what = f"is beyond the {counted(len(windows), 'sequence')} of {split}"
+        raise InputError(f"--index {index}", what, f"give 0 to {len(windows) - 1}")
+    frames_BTCHW = windows.batch(np.array([index]))
     wrote(plot.grid(frames_BTCHW[0], out))
     wrote(write(Clip(plot.enlarged(frames_BTCHW[0])), animation))

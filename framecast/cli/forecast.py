@@ -31,6 +31,7 @@ from framecast.cli.options import (
     look_at,
     only,
     sections,
+    to_train_so,
     wrote,
 )
 from framecast.errors import InputError
@@ -120,7 +121,8 @@ def _forecast_video(
         future = continue_clip(model, clip, horizon, past, tile)
         needed = (past or model.task.past) + horizon
         known, trained = unseen(trained_on, clip, look["every"], needed)
-        tested = replace(backtest(model, known, horizon, past), trained=trained)
+        options = to_train_so(look, variable)
+        tested = replace(backtest(model, known, horizon, past), trained=trained, options=options)
     wrote(write(future, path), f": {horizon} frames after the {len(clip)} of {video}")
     console.print(tested.verdict(), soft_wrap=True)
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,6 +62,21 @@ def look_at(size: str | None, every: int | None, grey: bool | None) -> dict[str,
     """Which frames of a film, and how: size, every and grey, as `open_footage` takes them."""
     every = 1 if every is None else every
     return {"size": parse_size(size), "every": every, "grey": bool(grey)}
+
+
+def to_train_so(look: dict[str, Any], variable: str | None) -> str:
+    """The options of `framecast train` that look at a film in the same way.
+
+    >>> to_train_so({"size": (48, 64), "every": 2, "grey": True}, None)
+    '--size 48,64 --every 2 --grey'
+    """
+    size, every = look["size"], look["every"]
+    sides = size if isinstance(size, tuple) else (size,)
+    words = [] if size is None else ["--size", ",".join(map(str, sides))]
+    words += [] if every == 1 else ["--every", str(every)]
+    words += ["--grey"] if look["grey"] else []
+    words += [] if variable is None else ["--set", f"data.variable={variable}"]
+    return shlex.join(words)
 
 
 def transient_bar(*, auto_refresh: bool = True) -> Progress:

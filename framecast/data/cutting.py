@@ -222,7 +222,7 @@ def split_clips(clips: Sequence[Footage], config: ClipsConfig) -> Splits:
     if len(whole) >= config.parts:
         least, split = window, _by_clip(whole, config)
     else:
-        least = config.parts * window + (config.parts - 1) * config.future
+        least = frames_of_one_clip(config)
         split = _by_time([clip for clip in clips if len(clip) >= least], config)
     short = [
         f"{clip.source} is too short: {len(clip)} of the {least} frames needed"
@@ -232,6 +232,12 @@ def split_clips(clips: Sequence[Footage], config: ClipsConfig) -> Splits:
     if not any(split):
         raise _all_short(clips, least, config)
     return Splits.of(split, config, short)
+
+
+def frames_of_one_clip(config: ClipsConfig) -> int:
+    """Frames that one clip takes to be parted by time, see `split_clips`."""
+    window = config.past + config.future
+    return config.parts * window + (config.parts - 1) * config.future
 
 
 def split_first(first: int, clips: Sequence[Footage], config: ClipsConfig) -> Splits:

@@ -237,6 +237,25 @@ def unseen(
     return held_out, "held out from training"
 
 
+def in_both(one: Path, other: Path) -> Path | None:
+    """What lies in both of two places, as the same files or as a copy of one; None if nothing."""
+    if one.is_relative_to(other) or other.is_relative_to(one):
+        return max(one, other, key=lambda path: len(path.parts))
+    files: dict[int, list[Path]] = {}
+    for path in _files(other):
+        files.setdefault(path.stat().st_size, []).append(path)
+    return next(
+        (path for path in _files(one) for twin in files.get(path.stat().st_size, ())
+         if same_content(path, twin)),
+        None,
+    )  # fmt: skip
+
+
+def _files(place: Path) -> list[Path]:
+    found = [place] if place.is_file() else find_clips(place)
+    return [path for path in found if path.is_file()]
+
+
 def _cache(config: FolderConfig) -> Cache:
     """As set, or a share of what is free; processes of one machine divide it."""
     if config.cache:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from framecast.clip import Clip, to_tensor
+from framecast.data.cutting import ClipsConfig, frames_of_one_clip
 from framecast.data.film import Footage, in_memory
 from framecast.data.folder import PERHAPS
 from framecast.errors import counted
@@ -42,6 +43,7 @@ class Backtest:
         persistence_N: the same of repeating the last frame.
         parts: of the frame were forecast, not the whole.
         trained: what these windows are to the model, when it was trained on this very clip.
+        options: of `framecast train`, with which it reads this clip as it was read here.
     """
 
     source: str
@@ -52,6 +54,7 @@ class Backtest:
     persistence_N: Tensor
     parts: bool = False
     trained: str = ""
+    options: str = ""
 
     @property
     def skill_N(self) -> Tensor:
@@ -71,8 +74,17 @@ class Backtest:
         where = " in parts of the frame" if self.parts else ""
         trained = f", {self.trained}" if self.trained else ""
         said += f" (over {counted(self.windows, 'earlier window')}{where}{trained})"
-        advise = losses and self.trained in ("", PERHAPS)
-        return f"{said}; train on it: {_train_command(self.source)}" if advise else said
+        return f"{said}; {self._advice()}" if losses and self.trained in ("", PERHAPS) else said
+
+    def _advice(self) -> str:
+        """What to type, with the path of the clip when it has one."""
+        least = frames_of_one_clip(ClipsConfig.parse("data", {"root": self.source}))
+        if self.frames < least:
+            has = f"it has {counted(self.frames, 'frame')}"
+            return f"to train on it, give {least} frames or more, {has}"
+        clip = shlex.quote(self.source) if Path(self.source).exists() else "CLIP"
+        options = f" {self.options}" if self.options else ""
+        return f"train on it: framecast train {clip}{options} --out runs/mine"
 
 
 def backtest(model: Forecaster, clip: Footage, horizon: int, past: int | None = None) -> Backtest:
@@ -165,9 +177,3 @@ def _compare(gains: dict[int, float], losses: list[int]) -> str:
     if losses:
         said += f", but not at {' or '.join(map(str, sorted({losses[0], losses[-1]})))}"
     return said
-
-
-def _train_command(source: str) -> str:
-    """What to type, with the path of the clip when it has one."""
-    clip = shlex.quote(source) if Path(source).exists() else "CLIP"
-    return f"framecast train {clip} --out runs/mine"

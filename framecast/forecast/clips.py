@@ -31,6 +31,8 @@ from framecast.models.forecaster import Direct, Forecaster, Recurrent
 
 log = logging.getLogger(__name__)
 
+BEYOND = 0.001  # of the values that are read: fewer beyond the range are no news
+
 
 def forecast(
     model: Forecaster,
@@ -66,6 +68,7 @@ def forecast(
     check_horizon(horizon)
     clip = on_scale_of(model, clip)
     known = known_past(model, clip, past)
+    _warn_of_range(known)
     size, free = horizon * known.frames_THWC[0].nbytes, available()
     if size > free:  # NumPy would promise it, and the system end the process once it is filled
         what = f"of {counted(horizon, 'frame')} takes {said(size)}, and {said(free)} are free"
@@ -81,6 +84,25 @@ def forecast(
             log.info(tiles.say())
             _fill_in_tiles(frames_THWC, model, known, tiles)
     return replace(known.cut(len(known)), frames_THWC=frames_THWC)
+
+
+def _warn_of_range(known: Clip) -> None:
+    """Say where values are read that are never forecast. Pictures have their whole range."""
+    if not known.physical:
+        return
+    low, high = known.value_range
+    values = known.frames_THWC[~np.isnan(known.frames_THWC)]
+    share = ((values < low) | (values > high)).mean()
+    if share >= BEYOND:
+        log.warning(
+            "%s holds values from %.4g to %.4g: forecasts are kept within %.4g to %.4g, the range"
+            " of the training",
+            known.source,
+            values.min(),
+            values.max(),
+            low,
+            high,
+        )
 
 
 def _ahead(model: Forecaster, known: Clip, horizon: int) -> Iterator[Tensor]:
@@ -109,16 +131,20 @@ def on_scale_of(model: Forecaster, clip: Footage) -> Footage:
     return clip.scaled_as(model.task.scaling)
 
 
-def known_past(model: Forecaster, clip: Footage, past: int | None) -> Clip:
-    """The last frames of a clip, which the model is given. Refuse those that say nothing."""
-    known = in_memory(clip.cut(len(clip) - frames_to_read(model, clip, past)))
+def known_past(model: Forecaster, clip: Footage, past: int | None, back: int = 0) -> Clip:
+    """The last frames of a clip, which the model is given. Refuse those that say nothing.
+
+    So many frames are kept `back`: what the model is given ends before them.
+    """
+    end = len(clip) - back
+    known = in_memory(clip.cut(end - frames_to_read(model, clip, past, back), end))
     if known.physical and np.isnan(known.frames_THWC).all():
-        what = f"has no known pixel in the last {counted(len(known), 'frame')}"
+        what = f"has no known pixel in the {counted(len(known), 'frame')} that are read"
         raise InputError(clip.source, what, "give a clip that ends with known frames")
     return known
 
 
-def frames_to_read(model: Forecaster, clip: Footage, past: int | None) -> int:
+def frames_to_read(model: Forecaster, clip: Footage, past: int | None, back: int = 0) -> int:
     """How many of the last frames of a clip the model is given. Refuse what it cannot read."""
     check_channels(model, clip.channels, where=clip.source)
     reads = model.task.past if past is None else past
@@ -127,9 +153,12 @@ def frames_to_read(model: Forecaster, clip: Footage, past: int | None) -> int:
         raise InputError("past", what, "leave it out")
     if reads < 1:
         raise InputError("past", f"is {past}", "give at least 1 frame")
-    if len(clip) < reads:
-        shorter = f" or --past {len(clip)}" if isinstance(model, Recurrent) and len(clip) else ""
+    left = len(clip) - back
+    if left < reads:
+        shorter = f" or --past {left}" if isinstance(model, Recurrent) and left > 0 else ""
+        shorter += " or a smaller horizon" if back else ""
         what = f"has {counted(len(clip), 'frame')}, the model reads {reads}"
+        what += f" and {back} are kept back" if back else ""
         raise InputError(clip.source, what, f"give a longer video{shorter}")
     return reads
 

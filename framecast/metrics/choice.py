@@ -95,7 +95,7 @@ class Choice:
         """
         unit = f" {scaling.unit}" if scaling and scaling.unit else ""
         values: dict[str, dict[str, float]] = {
-            "threshold": {f"{at:g}{unit}": _scaled(at, scaling) for at in self.thresholds},
+            "threshold": {f"{at:.10g}{unit}": _scaled(at, scaling) for at in self.thresholds},
             "scale": {f"{side} px": side for side in self.scales},
         }
         built = {}

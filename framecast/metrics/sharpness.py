@@ -34,7 +34,7 @@ class Sharpness(Metric):
 
     label: ClassVar[str] = "Sharpness"
     unit: ClassVar[str] = "of the truth"
-    better: ClassVar[Better] = "higher"
+    better: ClassVar[Better] = "near"
 
     def measure(self, forecast_BNCHW: Tensor, truth_BNCHW: Tensor) -> Tensor:
         """Energies of forecast and truth: parts_BNK with K = 2."""

@@ -60,6 +60,16 @@ def find_model(name: str) -> type[Forecaster]:
     return MODELS[name]
 
 
+def model_name(model: Forecaster) -> str:
+    """The key of a model in `MODELS`; of one that is not there, the name of its class.
+
+    >>> model_name(Persistence(Persistence.Config(), Task()))
+    'persistence'
+    """
+    kind = type(model)
+    return next((name for name, known in MODELS.items() if known is kind), kind.__name__)
+
+
 def build_model(
     name: str, settings: Mapping[str, Any] | None = None, task: Task | None = None
 ) -> Forecaster:

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from framecast.checkpoint import config_of, find, model_name
+from framecast.checkpoint import config_of, find
 from framecast.errors import InputError, counted
 from framecast.metrics.choice import has_heading, heading
+from framecast.models import model_name
 from framecast.models.forecaster import Forecaster
 from framecast.models.size import size_of
 

@@ -9,12 +9,13 @@ from typing import NamedTuple
 
 import torch
 
-from framecast.checkpoint import CONFIG, WEIGHTS, config_of, load, model_name
+from framecast.checkpoint import CONFIG, WEIGHTS, config_of, load
 from framecast.checkpoint.model_files import files_of, halved
 from framecast.data.probing import drawn_frames
 from framecast.errors import InputError
 from framecast.files import write_atomic
 from framecast.forecast import rollout
+from framecast.models import model_name
 from framecast.models.forecaster import Forecaster
 from framecast.publish.card import CARD, Said, public, write_card
 

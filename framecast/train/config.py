@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from framecast.errors import InputError
+from framecast.files import beside_package
 from framecast.settings import Settings
 
 LENGTHS = ("epochs", "steps", "minutes", "cpu_minutes")
@@ -17,6 +18,7 @@ ACTS_WITH = (
     (("warmup",), "schedule", ("cosine",)),
     (("plateau_patience", "plateau_factor"), "schedule", ("plateau",)),
 )
+DATA, MODEL = "moving_digits", "conv_lstm"  # what neither recipe nor user names
 SECTIONS = ("model", "data", "train")
 BENCHMARK = "benchmark"  # a section of recipes that training has no use for
 
@@ -97,8 +99,7 @@ class TrainConfig(Settings):
 
 def shipped_recipes() -> Path:
     """The folder of those that come with framecast."""
-    package = Path(__file__).parent.parent
-    return next(d for d in (package / "recipes", package.parent / "recipes") if d.is_dir())
+    return beside_package("recipes")
 
 
 def find_recipe(recipe: str | Path) -> Path:

@@ -4,8 +4,7 @@ Shapes: B batch, M past frames, N future frames, C channels, H height, W width.
 """
 
 import logging
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -19,7 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from framecast.clock import Moment
 from framecast.data.windows import Dataset, Windows, batch_on, shuffled, spread
 from framecast.errors import InputError
-from framecast.evaluate import PIXELS
+from framecast.evaluate import calibrate
 from framecast.forecast import rollout
 from framecast.metrics import METRICS
 from framecast.models.forecaster import Forecaster, Recurrent, learns
@@ -196,8 +195,16 @@ def _grow(model: Forecaster, config: TrainConfig) -> float:
 
 
 def _average(model: Forecaster, decay: float) -> AveragedModel:
-    average_of = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-    return AveragedModel(model, multi_avg_fn=average_of, use_buffers=True)
+    mix = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+
+    def average(ours: Sequence[Tensor], theirs: Sequence[Tensor], count: Tensor | int) -> None:
+        if ours[0].is_floating_point():  # all are of one type
+            mix(ours, theirs, count)
+        else:  # counts and positions have no mean
+            for our, their in zip(ours, theirs, strict=True):
+                our.copy_(their)
+
+    return AveragedModel(model, multi_avg_fn=average, use_buffers=True)
 
 
 def batches(windows: Windows, limit: int, batch: int) -> Iterator[Tensor]:
@@ -294,8 +301,7 @@ def fit(
     started = started or Moment.now()
     torch.manual_seed(config.seed)
     if keeper is None or not keeper.resumes:
-        batch = min(64, max(1, PIXELS // math.prod(data.train.shape_TCHW)))
-        model.calibrate(batches(data.train, model.calibration, batch))
+        calibrate(model, data.train)
     processes = processes or Processes.start()
     config = settle_precision(model, config, processes)
     if not learns(model):
@@ -330,5 +336,6 @@ class Due:
         if self.every:
             return step % self.every == 0 or share >= 1
         due = share >= (self.done + 1) / self.validations or share >= 1
-        self.done = int(share * self.validations) if due else self.done
+        # At least one more: 0.29 of 100 is 28.999….
+        self.done = max(self.done + 1, int(share * self.validations)) if due else self.done
         return due

@@ -20,9 +20,17 @@ from framecast.data.windows import Dataset, pick
 from framecast.errors import Finished, InputError
 from framecast.files import write_atomic
 from framecast.memory import enough_memory
-from framecast.models import MODELS, build_model
+from framecast.models import MODELS, build_model, model_name
 from framecast.models.forecaster import Forecaster, Task, learns
-from framecast.train.config import LENGTHS, TrainConfig, check_sections, merge, read_recipe
+from framecast.train.config import (
+    DATA,
+    LENGTHS,
+    MODEL,
+    TrainConfig,
+    check_sections,
+    merge,
+    read_recipe,
+)
 from framecast.train.environment import compare, environment
 from framecast.train.guard import Diverged
 from framecast.train.keeping import Checkpoints
@@ -70,10 +78,10 @@ class Job:
         """
         config = TrainConfig.parse("train", sections["train"])
         of_data, of_model = dict(sections["data"]), dict(sections["model"])
-        name = of_data.pop("name", "moving_digits")
+        name = of_data.pop("name", DATA)
         data = open_data(name, of_data)
         pick(data, "train"), pick(data, "validation")  # there are such windows
-        model = build_fresh(of_model.pop("name", "conv_lstm"), of_model, data, config)
+        model = build_fresh(of_model.pop("name", MODEL), of_model, data, config)
         return cls(out, name, data, model, config)
 
 
@@ -116,6 +124,9 @@ def train(
     refuse_taken(Path(out))  # and again under its lock, but here before data are decoded
     typed = _named(settings or {}, source, model)
     job = Job.of(Path(out), merge(read_recipe(recipe) if recipe else {}, typed))
+    for key in typed.get("train", {}) if not learns(job.model) else ():
+        what = f"does nothing for {model_name(job.model)}, which learns nothing"
+        raise InputError(f"train.{key}", what, "leave it out")
     with _alone(job.out) as processes:
         return _carry_out(job, processes, watches, started)
 

@@ -91,18 +91,16 @@ class RunFolder:
         """Go on with a run as it was when it was kept: what it wrote after that is dropped."""
         written, step = kept.facts["folder"], kept.facts["step"]
         self.rows, self.losses, self.best = written["rows"], written["losses"], written["best"]
-        wall = written["seconds"]
-        self.started -= Moment(
-            wall, written.get("cpu_seconds", wall)
-        )  # earlier versions: one clock
+        self.started -= Moment(*(written[clock] for clock in CLOCKS))
         self._write_log()
         before = [s for s in map(steps.step_of, steps.committed(self.path)) if s <= step]
         steps.prune(self.path, before)
         if self.best is None:
             (self.path / WEIGHTS).unlink(missing_ok=True)
-        for folder, files in steps.good(self.path):
-            if steps.step_of(folder) == self.best:
-                write_atomic(self.path / WEIGHTS, files[WEIGHTS])
+            return
+        # The best, or else the newest: the best may have gone when a later one, lost now, was best.
+        by_step = {steps.step_of(folder): files[WEIGHTS] for folder, files in steps.good(self.path)}
+        write_atomic(self.path / WEIGHTS, by_step.get(self.best, by_step[step]))
 
     def keep(self, model: Forecaster, kept: Snapshot, *, best: bool) -> None:
         """Write a checkpoint; give out the weights if they are the best; remove older ones.

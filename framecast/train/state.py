@@ -86,10 +86,11 @@ def capture(run: Run) -> Snapshot:
         tensors["average"] = {"n_averaged": trainer.average.n_averaged}
     facts = {
         "step": run.news.step,
-        "validated": [run.due.done, run.news.share],
+        "validated": [run.due.done, run.due.validations, run.news.share],
         "patience": {name: getattr(trainer.patience, name) for name in PATIENCE},
         "budget": [*budget.spent(), budget.reserve, budget.step_seconds],
         "guard": trainer.guard.to_json(),
+        "objections": trainer.objections,
         "ways": settled_ways(),
     }
     return Snapshot(trainer.judged.state_dict(), tensors, facts)
@@ -111,12 +112,14 @@ def restore(run: Run, kept: Snapshot) -> None:
     for name in PATIENCE:
         setattr(trainer.patience, name, facts["patience"][name])
     trainer.guard.take_up(facts["guard"])
-    wall, *cpu, run.budget.reserve, run.budget.step_seconds = facts["budget"]
-    run.budget.started -= Moment(wall, *(cpu or [wall]))  # earlier versions read one clock
+    trainer.objections = facts["objections"]
+    wall, cpu, run.budget.reserve, run.budget.step_seconds = facts["budget"]
+    run.budget.started -= Moment(wall, cpu)
     share = run.share(facts["step"])
     run.news = replace(run.news, step=facts["step"], share=share, skipped=trainer.guard.skipped)
-    validated, then = facts["validated"]
-    run.due.done = validated if share == then else int(share * run.due.validations)
+    done, *then = facts["validated"]
+    anew = int(share * run.due.validations)  # of another length, or with another number of them
+    run.due.done = done if then == [run.due.validations, share] else anew
     _restore_random(tensors["random"], trainer.processes.rank)
 
 

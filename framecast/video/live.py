@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, NamedTuple, Self, TypeAlias
 from urllib.parse import urlsplit
@@ -102,11 +103,13 @@ class Receiver:
         selection: `every`, `size` and `grey` of the frames.
 
     Raises:
-        InputError: the address is not allowed.
+        InputError: the address is not allowed, or there is no such camera.
     """
 
     def __init__(self, address: str, selection: Selection) -> None:
         self.shown = check_address(address)
+        if CAMERA.fullmatch(address) and not Path(address).exists():
+            raise InputError(address, "is not there", "plug the camera in, or give another address")
         self.address, self.selection = address, selection
         self.channels = 0
         self._worker: Worker | None = None
@@ -234,7 +237,7 @@ class Live:
         selection: `every`, `size` and `grey` of the frames.
 
     Raises:
-        InputError: the address is not allowed.
+        InputError: the address is not allowed, or there is no such camera.
     """
 
     def __init__(self, address: str, selection: Selection) -> None:

@@ -176,7 +176,7 @@ def _look(app: FastAPI, kitchen: Kitchen) -> None:
             raise refusals.busy(1) from None
         return Response(content, media_type=kind)
 
-    @app.get("/", include_in_schema=False)
+    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def page() -> FileResponse:
         return FileResponse(STATIC / "index.html")
 

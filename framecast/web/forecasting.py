@@ -8,14 +8,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from framecast.clip import Clip, to_clip, to_tensor
-from framecast.errors import InputError
 from framecast.forecast import forecast
-from framecast.forecast.clips import check_finite, frames_to_read
+from framecast.forecast.clips import check_finite, known_past
 from framecast.forecast.inference import futures, inference
 from framecast.forecast.tiles import plan_tiles
 from framecast.models.forecaster import Forecaster
@@ -29,13 +27,9 @@ def cut(model: Forecaster, clip: Clip, past: int | None, truth: int) -> tuple[Cl
     Raises:
         InputError: the clip is too short, or does not suit the model.
     """
-    reads = frames_to_read(model, clip.cut(0, max(0, len(clip) - truth)), past)
     clip = clip.scaled_as(model.task.scaling)
-    end = len(clip) - truth
-    known = clip.cut(end - reads, end)
-    if known.physical and np.isnan(known.frames_THWC).all():
-        raise InputError(clip.source, "has no known pixel", "give frames with known pixels")
-    return known, clip.cut(end) if truth else None
+    known = known_past(model, clip, past, back=truth)
+    return known, clip.cut(len(clip) - truth) if truth else None
 
 
 def forecast_together(

@@ -41,7 +41,8 @@ class Kitchen:
         self.settings, self.program = settings, program
         self.ready = False
         self.trouble: InputError | None = None  # why it cannot start
-        self.on_trouble: Callable[[], None] = lambda: None
+        self.on_ready: Callable[[], None] = _nothing  # called once
+        self.on_trouble: Callable[[], None] = _nothing
         self._orders: dict[int, asyncio.Future[Done]] = {}
         self._overdue: dict[int, float] = {}  # orders without an answer, and their deadlines
         self._count = 0
@@ -129,6 +130,8 @@ class Kitchen:
     def _hear(self, said: dict[str, Any], line: Connection) -> None:
         if said["status"] == "ready":
             self.ready = self._began = True
+            self._tell(self.on_ready)
+            self.on_ready = _nothing  # a process that was started again is no news
         elif said["status"] == "trouble":
             self.trouble = InputError(*said["error"])
         elif said["status"] == "done":
@@ -162,6 +165,10 @@ class Kitchen:
         self._overdue.clear()
         for number in [*self._orders]:
             self._settle(number, _starting())
+
+
+def _nothing() -> None:
+    pass
 
 
 def _wrong(said: dict[str, Any]) -> Exception:

@@ -1,10 +1,14 @@
 """Answers that say no, all in one form: where, what is wrong, and what to do about it."""
 
+import re
 from typing import Any
 
 from fastapi import HTTPException
 
 from framecast.errors import InputError
+from framecast.web.asking import Ask
+
+OPTION = re.compile(rf"--({'|'.join(Ask.model_fields)})(?: (?=\d))?")
 
 
 class Refusal(HTTPException):
@@ -20,8 +24,18 @@ class Refusal(HTTPException):
 
 
 def told(error: InputError) -> dict[str, Any]:
-    """The body of an answer."""
-    return {"error": str(error), "where": error.where, "what": error.what, "fix": error.fix}
+    """The body of an answer. What is an option of the command line is a field of the query here.
+
+    >>> told(InputError("storm.mp4", "has 3 frames", "give a longer video or --past 3"))["fix"]
+    'give a longer video or past=3'
+    """
+    fix = OPTION.sub(_field, error.fix)
+    here = InputError(error.where, error.what, fix)
+    return {"error": str(here), "where": here.where, "what": here.what, "fix": fix}
+
+
+def _field(option: re.Match[str]) -> str:
+    return option[1] + ("=" if option[0].endswith(" ") else "")
 
 
 def busy(seconds: int) -> Refusal:

@@ -1,6 +1,8 @@
 """Run the app: on this machine alone, unless a token is set."""
 
+import errno
 import logging
+import socket
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -38,11 +40,11 @@ def serve(
         port: 0 takes a free one.
         token: that requests have to bring.
         limits: see `Limits`.
-        started: told the address, once it answers.
+        started: told the address, once it can forecast.
 
     Raises:
-        InputError: the host needs a token, the token is short, the port is taken, or a model
-            cannot be offered.
+        InputError: the host needs a token, the token is short, the address cannot be listened at,
+            or a model cannot be offered.
     """
     if host not in LOCAL and token is None:
         fix = "set --token, or FRAMECAST_TOKEN in the environment"
@@ -59,30 +61,35 @@ def run(
     """Run an app of `build_app` until Ctrl-C, for those who make their own.
 
     Raises:
-        InputError: the port is taken, or a model cannot be offered.
+        InputError: the address cannot be listened at, or a model cannot be offered.
     """
     _log_requests()
     server = new_server(app, host, port, limits)
-    try:
-        socket = server.config.bind_socket()
-    except (OSError, SystemExit):
-        raise InputError(f"--port {port}", "cannot be listened at", "choose another") from None
-    address = f"http://{f'[{host}]' if ':' in host else host}:{socket.getsockname()[1]}"
-    startup = server.startup
-
-    async def told(*args: Any, **kwargs: Any) -> None:
-        await startup(*args, **kwargs)
-        started(address)
+    listening = _listen(host, port, limits.connections)
+    address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
 
     def end() -> None:
         server.should_exit = True
 
-    server.startup = told  # type: ignore[method-assign]
-    app.state.kitchen.on_trouble = end
+    kitchen = app.state.kitchen
+    kitchen.on_ready, kitchen.on_trouble = partial(started, address), end
     with suppress(KeyboardInterrupt):  # the usual end
-        server.run(sockets=[socket])
-    if app.state.kitchen.trouble is not None:
-        raise app.state.kitchen.trouble
+        server.run(sockets=[listening])
+    if kitchen.trouble is not None:
+        raise kitchen.trouble
+
+
+def _listen(host: str, port: int, backlog: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=backlog)
+    except (OSError, UnicodeError) as error:
+        number = getattr(error, "errno", None)
+        if number in (errno.EADDRINUSE, errno.EACCES):
+            what = "is taken" if number == errno.EADDRINUSE else "is for the system"
+            raise InputError(f"--port {port}", what, "choose another") from None
+        fix = "give an address of this machine"
+        raise InputError(f"--host {host}", "cannot be listened at", fix) from None
 
 
 def new_server(app: Any, host: str, port: int, limits: Limits) -> uvicorn.Server:

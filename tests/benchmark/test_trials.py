@@ -86,7 +86,11 @@ def done(tmp_path_factory):
 
 
 def table(folder):
-    return read(folder / "results" / "moving_digits.csv")
+    return table_of(folder / "results")
+
+
+def table_of(results):
+    return read(results / "moving_digits.csv")
 
 
 def test_the_baselines_come_first_and_then_each_seed(done):
@@ -136,6 +140,37 @@ def test_what_has_a_row_is_not_done_again(done, monkeypatch):
     monkeypatch.setattr("framecast.benchmark.trials.hardware", lambda: elsewhere)
     elsewhere = {"device": "cpu", "processor": "Abacus", "threads": 1}
     assert not run.is_in(before, planned([done / "tiny.toml"], out=done / "bench")[-1])
+
+
+def test_recipes_that_differ_in_what_they_are_scored_on_alone_all_have_their_rows(recipe, tmp_path):
+    other = recipe.with_name("other.toml")
+    other.write_text(RECIPE + 'split = "validation"\n')
+    trials = planned([recipe, other, recipe], out=tmp_path)
+    found = [(each.known["model"], each.known["split"]) for each in trials]
+    models = [*BASELINES, "conv_lstm"]
+    assert sorted(found) == sorted((model, on) for model in models for on in ("test", "validation"))
+
+
+def test_what_was_scored_meanwhile_has_one_row(trial, tmp_path, monkeypatch):
+    def train_slowly(trial, watches):
+        trained(trial, watches)
+        if not meanwhile:
+            meanwhile.append(True)
+            carry_out(trial, tmp_path)
+
+    trained, meanwhile = run._train, []
+    monkeypatch.setattr(run, "_train", train_slowly)
+    assert carry_out(trial, tmp_path) is None
+    assert len(table_of(tmp_path)) == 1
+
+
+def test_weights_that_were_never_validated_are_refused_before_they_are_scored(trial, tmp_path):
+    carry_out(trial, tmp_path)
+    log = trial.run / "log.csv"
+    log.write_text(log.read_text().splitlines()[0] + "\n")
+    (weights,) = planned([], [trial.run], out=tmp_path)
+    with pytest.raises(InputError, match="has not been validated yet: go on: framecast train --re"):
+        carry_out(weights, tmp_path / "others")
 
 
 def steps_of(trial, results):

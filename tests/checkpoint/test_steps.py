@@ -249,8 +249,26 @@ def test_of_a_damaged_run_the_best_weights_are_loaded_first(tmp_path, caplog):
     assert weights(run) == weights(run / "checkpoints" / "step_00000005")
     for folder in steps.committed(run):
         (folder / "manifest.json").write_text("{}")
-    with pytest.raises(InputError, match="is damaged, and so are all of its checkpoints"):
+    with pytest.raises(InputError, match="cannot be loaded, nor can its checkpoints"):
         framecast.load(run)
+
+
+def test_what_stands_in_the_way_is_told(tmp_path):
+    run = kept(tmp_path / "run", 1, 2).path
+    for path in run.rglob("config.json"):
+        path.write_text(path.read_text().replace('"hidden"', '"hiden"'))
+    with pytest.raises(InputError, match=r"cannot be loaded, nor .*model\.hiden is not a setting"):
+        framecast.load(run)
+
+
+def test_where_the_best_checkpoint_is_damaged_what_is_left_is_given_out(tmp_path):
+    """And the one that was best before is gone."""
+    run = kept(tmp_path / "run", 3, 5, 6).path
+    (run / "checkpoints" / "step_00000006" / "training.json").write_bytes(b"{}")
+    folder = folder_of(run)
+    folder.take_up(Snapshot.read(*next(steps.good(run))))
+    assert [steps.step_of(path) for path in steps.committed(run)] == [5]
+    assert weights(run) == weights(run / "checkpoints" / "step_00000005")
 
 
 @pytest.mark.parametrize("size", [10**15, 10**30])

@@ -181,6 +181,7 @@ def test_each_command_has_an_example(run: Run) -> None:
         ("evaluate persistence moving_digits --metrics csi", "csi needs a threshold"),
         ("evaluate BROKEN moving_digits", "is damaged"),
         ("check keras_conv_lstm --set model.head=future", "model.head is 'future'"),
+        ("data show moving_digits --split test --index 1000", "give 0 to 999"),
         ("data show moving_digit", "did you mean moving_digits"),
         ("data get mnits", "mnits"),
         ("import-keras text.mp4 out", "text.mp4"),

@@ -172,7 +172,7 @@ def test_outages_are_missing_in_a_forecast_too(tmp_path):
     typed = ["forecast", str(tmp_path / "run"), str(path), "-o", str(tmp_path / "next.npy")]
     app(typed, standalone_mode=False)
     assert np.isfinite(np.load(tmp_path / "next.npy")).all()
-    with pytest.raises(InputError, match="has no known pixel in the last 2 frames"):
+    with pytest.raises(InputError, match="has no known pixel in the 2 frames that are read"):
         app([*typed, "--past", "2"], standalone_mode=False)
 
 

@@ -162,6 +162,14 @@ def test_the_verdict_of_a_mixed_model_says_both(skills, said):
     )
 
 
+def test_what_is_advised_reads_the_clip_in_the_same_way_and_has_enough_frames():
+    mse_N = torch.ones(1, dtype=torch.float64)
+    found = Backtest("storm", 80, 20, 16, 2 * mse_N, mse_N, options="--size 64")
+    assert found.verdict().endswith("framecast train CLIP --size 64 --out runs/mine")
+    said = replace(found, frames=79).verdict()
+    assert said.endswith("; to train on it, give 80 frames or more, it has 79 frames")
+
+
 def test_the_verdict_of_a_clip_too_short_says_how_many_frames_it_takes():
     result = backtest(Trend(), ramp_clip(9), 6)
     assert result.windows == 0
@@ -185,7 +193,7 @@ def test_large_frames_are_tested_in_parts(monkeypatch):
 
 
 def test_what_the_model_was_trained_on_is_said():
-    found = backtest(PERSISTENCE, ramp_clip(30), 5)
+    found = backtest(PERSISTENCE, ramp_clip(80), 5)
     assert "; train on it:" in found.verdict()
     said = replace(found, trained="held out from training").verdict()
     assert said.endswith("windows, held out from training)")

@@ -113,6 +113,13 @@ def test_equal_values_are_equal_numbers_for_the_model_whatever_the_clip_holds():
     assert forecast(model, rain(unit=""), 1).unit == "mm/h"
 
 
+def test_values_that_no_forecast_reaches_are_told(caplog):
+    forecast(Repeats(Scaling(0.0, 7.0, "mm/h")), rain(), 1)
+    assert not caplog.messages
+    forecast(Repeats(Scaling(0.0, 6.0, "mm/h")), rain(), 1)
+    assert "rain.nc holds values from 5 to 7: forecasts are kept within 0 to 6" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("clip", "what"),
     [

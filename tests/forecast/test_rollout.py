@@ -317,7 +317,7 @@ def test_a_clip_of_two_channels_is_refused_by_name():
 
 def test_nothing_known_is_refused():
     frames_THWC = np.full((6, 4, 4, 1), np.nan, np.float32)
-    with pytest.raises(InputError, match="array has no known pixel in the last 4 frames"):
+    with pytest.raises(InputError, match="array has no known pixel in the 4 frames that are read"):
         forecast(Trend(), Clip(frames_THWC), 2)
 
 

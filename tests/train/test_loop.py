@@ -1,5 +1,6 @@
 """The loop: it learns, keeps the best, keeps time, and is the same with any number of processes."""
 
+import sys
 import time
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from framecast.errors import InputError
 from framecast.models import build_model
 from framecast.models.forecaster import Direct, ForecasterConfig, Task
 from framecast.train import TrainConfig, fit, loop
-from framecast.train.loop import Due, Progress, Sampler, Trainer
+from framecast.train.loop import Due, Progress, Sampler, Trainer, _average
 from framecast.train.objective import Objective
 from framecast.train.processes import Processes
 
@@ -106,6 +107,23 @@ def test_validations_are_due_at_equal_shares_and_at_the_end() -> None:
     assert [step for step in range(1, 10) if due(step, step / 9)] == [3, 6, 9]
 
 
+@pytest.mark.parametrize(("steps", "validations"), [(1000, 100), (4900, 49), (1000, 50)])
+def test_no_validation_is_due_twice(steps: int, validations: int) -> None:
+    due = Due(TrainConfig(steps=steps, validations=validations), steps_per_epoch=3)
+    assert sum(due(step, step / steps) for step in range(1, steps + 1)) == validations
+
+
+def test_averaged_weights_have_the_whole_numbers_of_the_model() -> None:
+    model = build_model("swin_lstm", {"window": 4, "width": 8, "depths": (1, 1), "heads": (1, 1)})
+    average = _average(model, 0.9)
+    for _ in range(4):
+        average.update_parameters(model)
+    whole = [buffer for buffer in model.buffers() if not buffer.is_floating_point()]
+    averaged = [buffer for buffer in average.module.buffers() if not buffer.is_floating_point()]
+    assert whole
+    assert all(torch.equal(one, other) for one, other in zip(whole, averaged, strict=True))
+
+
 def test_a_batch_that_does_not_divide_is_refused() -> None:
     with pytest.raises(InputError, match="give a multiple of 2"):
         Processes(0, 2, torch.device("cpu")).share(torch.arange(5))
@@ -128,7 +146,7 @@ def test_large_windows_calibrate_one_by_one(
     data = open_data("moving_digits", DATA | {"epoch": 100})
     model, asked = build_model(name, {}, TASK), []
     monkeypatch.setattr(type(model), "calibrate", lambda _, given: asked.extend(map(len, given)))
-    monkeypatch.setattr(loop, "PIXELS", 10)
+    monkeypatch.setattr(sys.modules["framecast.evaluate"], "PIXELS", 10)
     fit(model, data, TrainConfig(steps=1, batch=1, validation_windows=1), lambda *_: None)
     assert asked == [1] * reads
 

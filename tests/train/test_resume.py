@@ -245,6 +245,16 @@ def test_a_finished_run_is_extended_and_only_so(half, caplog):
     assert [int(row["step"]) for row in short_runs.log_rows(half)][-3:] == [14, 15, 18]
 
 
+@pytest.mark.parametrize("number", [5, 28])
+def test_another_number_of_validations_lies_as_if_planned_so(number, tmp_path):
+    run = tmp_path / "run"
+    ended(forked(lambda: start(run, [stop_after(7)], validations=STEPS)))
+    framecast.resume(run, settings={"train": {"validations": number}})
+    rows = [row for row in short_runs.log_rows(run) if row["validation_mse"]]
+    later = [int(row["step"]) for row in rows if int(row["step"]) > 7]
+    assert later == ([9, 12, 14] if number == 5 else [8, 9, 10, 11, 12, 13, 14])
+
+
 @pytest.mark.parametrize("length", ["minutes", "cpu_minutes"])
 def test_time_that_was_spent_counts(length, tmp_path):
     """A third of three seconds is gone before the kill."""

@@ -226,6 +226,11 @@ def test_what_is_no_stream_is_refused_before_anything_starts(address):
     assert "\n" not in str(refused.value)
 
 
+def test_a_camera_that_is_not_there_is_told_at_once():
+    with pytest.raises(InputError, match="/dev/video999 is not there: plug the camera in"):
+        Live("/dev/video999", Selection())
+
+
 def test_messages_show_no_password():
     shown = check_address("rtsp://me:secret@host:554/a/b?token=secret")
     assert shown == "rtsp://***@host:554/a/b?***"

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
     ("words", "said"),
     [
         (["--host", "0.0.0.0"], "lets other machines in: set --token"),
+        (["--host", "nowhere.invalid", "--token", "t" * 12], "cannot be listened at: give an add"),
         (["--token", "short"], "--token is short of 12 plain characters"),
         (["conv_lstm", "--port", "0"], "conv_lstm has to be trained first"),
     ],
@@ -50,7 +51,7 @@ def test_a_port_that_is_taken_is_told(monkeypatch, capfd):
         with pytest.raises(SystemExit) as end:
             main()
     assert end.value.code == 2
-    assert f"--port {port} cannot be listened at" in capfd.readouterr().err
+    assert f"--port {port} is taken: choose another" in capfd.readouterr().err
 
 
 def test_the_process_that_answers_has_no_torch():

@@ -143,7 +143,10 @@ def cache_folder() -> Path:
     Raises:
         OSError: there is no such place.
     """
-    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    try:
+        home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    except RuntimeError as error:  # a user whom the system does not know
+        raise OSError(str(error)) from None
     folder = Path(home, "framecast", "compiled")
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(stat.S_IRWXU)

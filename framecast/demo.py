@@ -7,6 +7,7 @@ from pathlib import Path
 
 from framecast.benchmark.trials import recipe_hash, settled
 from framecast.checkpoint import CONFIG, read_config
+from framecast.checkpoint.lock import locked
 from framecast.errors import InputError
 from framecast.evaluate import evaluate_run
 from framecast.files import write_atomic
@@ -34,6 +35,7 @@ def demo(out: Path, watch: Watch) -> Demo:
         watch: called after each training step.
 
     Raises:
+        InUse: another process writes there.
         InputError: `out` holds something else than a demo, or cannot be written.
     """
     _clear(out)
@@ -52,4 +54,5 @@ def _clear(out: Path) -> None:
     both = read_config(out), read_recipe("demo")
     if len({recipe_hash(settled(sections), "") for sections in both}) > 1:
         raise InputError(out, "holds a run that is no demo", "choose another --out")
-    shutil.rmtree(out)
+    with locked(out):  # not one that goes on
+        shutil.rmtree(out)

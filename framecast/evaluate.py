@@ -26,6 +26,7 @@ from framecast.forecast.inference import check_model
 from framecast.metrics import WORTH
 from framecast.metrics.choice import Choice, heading
 from framecast.metrics.metric import Metric, update_all
+from framecast.metrics.skill import skill
 from framecast.models import build_model, model_name
 from framecast.models.forecaster import Forecaster, Task
 
@@ -336,7 +337,7 @@ def _score(tallies: Tallies, count: int) -> dict[Name, dict[str, Score]]:
     names = dict.fromkeys(name for name, _ in tallies)
     for table in (values, samples):
         for name in names:
-            table[name, "skill"] = _skill(table[name, "mse"], table[REFERENCE, "mse"])
+            table[name, "skill"] = skill(table[name, "mse"], table[REFERENCE, "mse"])
     known_N = ~values[REFERENCE, "mse"].isnan()  # lead times at which any pixel is known
     scores: dict[Name, dict[str, Score]] = {name: {} for name in names}
     for (name, key), value_N in values.items():
@@ -366,11 +367,6 @@ def _resamples(count: int) -> Iterator[Tensor]:
         drawn_RS = rng.integers(count, size=(block, count)) + count * np.arange(block)[:, None]
         times = np.bincount(drawn_RS.ravel(), minlength=block * count)
         yield torch.from_numpy(times.reshape(block, count)).float() / count
-
-
-def _skill(mse: Tensor, reference: Tensor) -> Tensor:
-    """1 − error / error of persistence; 0 where they are equal, even if both are 0."""
-    return torch.where(mse == reference, 0.0, 1 - mse / reference)
 
 
 def _interval(value_N: Tensor, sample_RN: Tensor, known_N: Tensor, count: int) -> Score:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from framecast.clip import to_tensor
+from framecast.compiled import plain_torch
 from framecast.data.film import Footage
 from framecast.errors import InputError
 from framecast.forecast.clips import known_past, on_scale_of
@@ -88,7 +89,7 @@ class Explanation:
             most = "no past frame matters"
         parts = [most, f"reach {self.reach} pixels"]
         parts += [
-            f"{memory.name} half-life {_frames(memory.half_life)}" for memory in self.memories
+            f"{memory.name} half-life {as_frames(memory.half_life)}" for memory in self.memories
         ]
         return f"{'; '.join(parts)}."
 
@@ -129,7 +130,7 @@ def explain(
     clip = on_scale_of(model, clip)
     past_1MCHW = to_tensor(known_past(model, clip, past))
     model = deepcopy(model).float().eval()  # gradients are left in none of the caller's weights
-    with _watched(model) as calls:
+    with _watched(model) as calls, plain_torch():  # what a GPU has recorded would call no hook
         future_1NCHW = rollout(model, past_1MCHW, horizon)
     at = _where_it_changes(past_1MCHW, future_1NCHW[:, lead - 1]) if at is None else at
     for name, place, side in zip(("row", "column"), at, past_1MCHW.shape[3:], strict=True):
@@ -230,5 +231,6 @@ def _half_life(steps: list[Opened]) -> float:
     return math.log(2) / rate if rate > 0 else math.inf
 
 
-def _frames(count: float) -> str:
+def as_frames(count: float) -> str:
+    """A half-life in words."""
     return f"{count:.1f} frames" if math.isfinite(count) else "without end"

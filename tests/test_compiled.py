@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from framecast import compiled
+
 SOURCE = "from framecast.layers.conv_lstm import ConvLSTMLayer; import torch;"
 CALL = "torch.manual_seed(0); print(ConvLSTMLayer(1, 2, 3)(torch.ones(1, 3, 1, 4, 4))[0].sum())"
 
@@ -58,6 +60,17 @@ def test_a_compiler_that_fails_is_no_disaster(tmp_path):
 def test_a_cache_that_cannot_be_written_is_no_disaster(tmp_path):
     tmp_path.chmod(0o500)
     assert "cannot be compiled" in run(tmp_path / "home")[1]
+
+
+def test_a_user_without_a_home_has_no_cache(monkeypatch):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+
+    def nowhere():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", nowhere)
+    with pytest.raises(OSError, match="home directory"):
+        compiled.cache_folder.__wrapped__()
 
 
 def test_threads_are_those_of_torch(tmp_path):

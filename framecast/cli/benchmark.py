@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from framecast.cli.options import Sets, console, given, sections, wrote
+from framecast.cli.options import Sets, console, given, keep, sections, wrote
 from framecast.cli.train import Bar
 from framecast.errors import InputError, InUse
 
@@ -112,6 +112,8 @@ def report(
     for path in results:
         if not path.exists():
             raise InputError(path, "is not there", "run framecast benchmark first")
+        if out:
+            keep(path, out)
     rows = [row for path in results for row in read(path)]
     written = [write_markdown(rows, path) for path in markdown or []]
     if out:

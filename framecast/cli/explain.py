@@ -48,8 +48,9 @@ def explain(
     from framecast.explain import explain as look
     from framecast.memory import enough_memory
     from framecast.report import write_explanation
+    from framecast.report.explanation import check_name
 
-    path = keep(video, out)
+    path = check_name(keep(video, out))
     model, clip, _ = open_both(run, video, look_at(size, every, grey), variable)
     with (
         enough_memory("the gradient", "give a smaller --size, --past or --lead"),

@@ -18,7 +18,9 @@ def import_keras(
     """
     from framecast.checkpoint import save
     from framecast.models.keras_files import import_keras as convert
+    from framecast.train.run_folder import refuse_taken
 
+    refuse_taken(out)
     wrote(save(convert(file), out))
 
 

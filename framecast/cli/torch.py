@@ -31,7 +31,9 @@ def import_torch(
     from framecast.checkpoint import read_config, save
     from framecast.checkpoint.torch_files import import_torch as convert
     from framecast.models.forecaster import Task
+    from framecast.train.run_folder import refuse_taken
 
+    refuse_taken(out)
     sides = parse_size(size)
     height, width = sides if isinstance(sides, tuple) else (sides, sides)
     typed = given(past=past, future=future, channels=channels, height=height, width=width)

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import lzma
 import os
 import shutil
 import stat
@@ -17,6 +18,7 @@ from typing import IO, Any, NamedTuple
 
 from framecast.data.download import home
 from framecast.errors import InputError
+from framecast.files import cannot_write
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 MEMBERS = 100_000
@@ -30,6 +32,7 @@ DAMAGE = (
     ValueError,
     RuntimeError,
     zlib.error,
+    lzma.LZMAError,
     zipfile.BadZipFile,
     tarfile.TarError,
 )
@@ -78,8 +81,11 @@ def unpack(archive: Path, folder: Path) -> None:
         InputError: the archive is damaged, exceeds a limit, or has a member that is no plain file,
             lies outside the folder or takes the place of another.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(mkdtemp(prefix=".unpacking-", dir=folder.parent))
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(mkdtemp(prefix=".unpacking-", dir=folder.parent))
+    except OSError as error:
+        raise cannot_write(folder, error) from None
     try:
         with _opened(archive) as content:
             limit = min(CONTENT, EXPANSION * archive.stat().st_size + CHUNK)

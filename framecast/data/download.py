@@ -90,8 +90,9 @@ def open_https(request: Request) -> Any:
 def home(name: str) -> Path:
     """The folder of a data set: in $FRAMECAST_DATA, else in the user's cache."""
     given = os.environ.get("FRAMECAST_DATA")
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return (Path(given).expanduser() if given else Path(cache) / "framecast") / name
+    if given:
+        return Path(given).expanduser() / name
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "framecast", name)
 
 
 def get(name: str, root: str | Path | None = None, open_url: Opener = open_https) -> Path:

@@ -322,17 +322,20 @@ def open_footage(
     Raises:
         InputError: the path is no clip.
     """
-    if family(path) == "grid":  # squeezed, as in training: its coordinates go with all of it
-        return read(path, every=every, size=size, grey=grey)
     if is_archive(path):
         raise InputError(path, "is an archive of clips", "give one of its clips")
+    if family(path) == "grid":  # squeezed, as in training: its coordinates go with all of it
+        return read(path, every=every, size=size, grey=grey)
     head = read(path, stop=1, grey=grey)
     pair = (size, size) if isinstance(size, int) else size
     look = Look.of(head.size, pair or head.size, every, grey, crop)
     if family(path) != "array" and not head.physical:
         most = max(1, WHOLE // (look.scaled[0] * look.scaled[1] * head.channels))
         if _is_longer(path, most * every):
-            return Film.of(Reel(path, look, 1, Cache(0)))
+            reel = Reel(path, look, 1, Cache(0))
+            if reel.note:
+                warnings.warn(reel.note, stacklevel=2)
+            return Film.of(reel)
     clip = read(path, every=every, size=look.scaled if pair else None, grey=grey)
     frames_THWC: Any = clip.frames_THWC
     return replace(clip, frames_THWC=look.cut(frames_THWC))

@@ -4,6 +4,7 @@ Shapes: T frames, C channels, H height, W width.
 """
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -144,7 +145,10 @@ def _walk(folder: Path) -> list[Path]:
     found = []
     for path in in_order(folder):
         if path.is_dir() and not is_grid(path):
-            found += _walk(path)
+            try:
+                found += _walk(path)
+            except InputError as error:  # a folder that is not ours, such as lost+found
+                warnings.warn(f"{error.where} is left out: it {error.what}", stacklevel=2)
         elif path not in pictures:
             found.append(path)
     return [*found, folder] if pictures else found

@@ -21,6 +21,7 @@ from framecast.forecast.clips import frames_to_read, on_scale_of
 from framecast.forecast.inference import check_horizon, rollout
 from framecast.forecast.progress import told
 from framecast.metrics import METRICS, WORTH
+from framecast.metrics.skill import skill
 from framecast.missing import filled
 from framecast.models.forecaster import Forecaster
 
@@ -58,9 +59,8 @@ class Backtest:
 
     @property
     def skill_N(self) -> Tensor:
-        """1 − error / error of persistence; 0 where both are perfect, −inf where only it is."""
-        skill_N = 1 - self.mse_N / self.persistence_N
-        return torch.where(self.mse_N == self.persistence_N, 0.0, skill_N)
+        """Beside persistence; −inf where only that is perfect."""
+        return skill(self.mse_N, self.persistence_N)
 
     def verdict(self) -> str:
         """One honest line for the user: where the forecast is worth more than the last frame."""

@@ -77,7 +77,7 @@ def forecast(
     with inference(model):
         tiles = plan_tiles(model, known, horizon, tile)
         if tiles is None:
-            ahead = told(_ahead(model, known, horizon), horizon, "frames forecast")
+            ahead = told(frames_ahead(model, to_tensor(known), horizon), horizon, "frames forecast")
             for lead, frame_1CHW in enumerate(ahead):
                 frames_THWC[lead] = to_clip(frame_1CHW[:, None], like=known).frames_THWC[0]
         else:
@@ -105,18 +105,17 @@ def _warn_of_range(known: Clip) -> None:
         )
 
 
-def _ahead(model: Forecaster, known: Clip, horizon: int) -> Iterator[Tensor]:
-    """Yield frame_1CHW after frame_1CHW in [0, 1]; NaN where no frame that is read knows one."""
-    past_1MCHW = to_tensor(known)
-    never_1CHW = past_1MCHW.isnan().all(dim=1)
-    for lead, frame_1CHW in enumerate(islice(futures(model, past_1MCHW), horizon), start=1):
-        check_finite(frame_1CHW, lead)
-        yield frame_1CHW.clamp(0, 1).masked_fill(never_1CHW, torch.nan)
+def frames_ahead(model: Forecaster, past_BMCHW: Tensor, horizon: int) -> Iterator[Tensor]:
+    """Yield frame_BCHW after frame_BCHW in [0, 1]; NaN where no frame that is read knows one."""
+    never_BCHW = past_BMCHW.isnan().all(dim=1)
+    for lead, frame_BCHW in enumerate(islice(futures(model, past_BMCHW), horizon), start=1):
+        check_finite(frame_BCHW, lead)
+        yield frame_BCHW.clamp(0, 1).masked_fill(never_BCHW, torch.nan)
 
 
 def _fill_in_tiles(frames_THWC: NDArray[Any], model: Forecaster, known: Clip, tiles: Tiles) -> None:
     def ahead(part: Clip) -> Tensor:
-        return torch.cat([*_ahead(model, part, len(frames_THWC))])
+        return torch.cat([*frames_ahead(model, to_tensor(part), len(frames_THWC))])
 
     for rows, band_NCHW in in_tiles(known, tiles, model.multiple, ahead):
         frames_THWC[:, rows] = to_clip(band_NCHW[None], like=known).frames_THWC
@@ -163,8 +162,8 @@ def frames_to_read(model: Forecaster, clip: Footage, past: int | None, back: int
     return reads
 
 
-def check_finite(frame_1CHW: Tensor, lead: int) -> None:
+def check_finite(frame_BCHW: Tensor, lead: int) -> None:
     """Turned into uint8, a NaN would look like a black pixel."""
-    if not torch.isfinite(frame_1CHW).all():
+    if not torch.isfinite(frame_BCHW).all():
         what = f"forecasts values that are not finite at {counted(lead, 'frame')}"
         raise InputError("the model", what, "shorten the horizon, or train it again")

@@ -71,7 +71,7 @@ def enter(model: Forecaster, past_BMCHW: Tensor) -> Tensor:
     wants, has = model.task.channels, past_BMCHW.shape[2]
     if wants == 1 and has > 1:  # each channel is a sequence of its own in the batch
         past_BMCHW = past_BMCHW.transpose(1, 2).flatten(0, 1).unsqueeze(2)
-    elif wants > has:  # grey
+    elif wants > has == 1:  # grey
         past_BMCHW = past_BMCHW.expand(-1, -1, wants, -1, -1)
     return padded(past_BMCHW, model.multiple).to(_home(model, default=past_BMCHW))
 

@@ -44,9 +44,12 @@ def push(run: str | Path, repo: str, said: Said | None, *, private: bool = False
     try:
         api = library.HfApi()
         api.create_repo(repo, private=private, exist_ok=True)
+        if private and not api.repo_info(repo).private:  # it was there before
+            fix = "make it private on the hub, or give another name"
+            raise InputError(address, "is there already, for all to see", fix)
         api.create_commit(repo, adds, commit_message="Weights by framecast push")
     except Exception as error:
-        if not hub.is_of_the_hub(error):
+        if isinstance(error, InputError) or not hub.is_of_the_hub(error):
             raise
         raise hub.refused(address, error) from None
     return address

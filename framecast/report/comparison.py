@@ -35,8 +35,11 @@ def write_comparison(rows: Iterable[Row], out: Path, runs: Path | None = None) -
         runs: folder that `framecast benchmark` wrote to, for the animations; without it, none.
 
     Raises:
-        InputError: there are no rows, a kept forecast is damaged, or `out` cannot be written.
+        InputError: there are no rows, a kept forecast is damaged, or `out` is no .html file or
+            cannot be written.
     """
+    if out.suffix.lower() != ".html":
+        raise InputError(out, "is no name for a page", "let it end in .html")
     found = tables(rows)
     if not found:
         raise InputError("the results", "have no rows", "run framecast benchmark first")

@@ -5,7 +5,7 @@ from tempfile import TemporaryDirectory
 
 from framecast import plot
 from framecast.errors import InputError
-from framecast.explain import Explanation
+from framecast.explain import Explanation, as_frames
 from framecast.files import write_atomic
 from framecast.report.html import figure, page, pairs, section, tag
 
@@ -16,6 +16,18 @@ HOW = {
     "Half-life": "Frames after which half of what a cell held is gone, for the median channel.",
     "Reach": "What moves farther per frame than this cannot be forecast where it will be.",
 }
+
+
+def check_name(out: str | Path) -> Path:
+    """Refuse what names neither a picture nor a page.
+
+    Raises:
+        InputError: it has another suffix.
+    """
+    out = Path(out)
+    if out.suffix.lower() not in (".png", ".html"):
+        raise InputError(out, "is no name for a picture or a page", "let it end in .png or .html")
+    return out
 
 
 def write_explanation(found: Explanation, out: str | Path, title: str = "A forecast") -> Path:
@@ -29,14 +41,12 @@ def write_explanation(found: Explanation, out: str | Path, title: str = "A forec
     Raises:
         InputError: the file has another suffix, or cannot be written.
     """
-    out = Path(out)
-    if out.suffix.lower() not in (".png", ".html"):
-        raise InputError(out, "is no name for a picture or a page", "let it end in .png or .html")
+    out = check_name(out)
     if out.suffix.lower() == ".png":
         return _draw(found, out)
     with TemporaryDirectory() as folder:
         picture = figure(_draw(found, Path(folder, "explained.png")), found.says, found.says)
-    half_lives = {memory.name: f"{memory.half_life:.1f} frames" for memory in found.memories}
+    half_lives = {memory.name: as_frames(memory.half_life) for memory in found.memories}
     facts = {"reach": f"{found.reach} pixels", "half-life": half_lives}
     content = [
         tag("header", tag("h1", f"{title}: what it hangs on"), tag("p", found.says, class_="note")),

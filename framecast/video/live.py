@@ -262,7 +262,7 @@ class Live:
             self._failure = error
 
     def __call__(self, over: Callable[[Counts], bool]) -> Iterator[Arrival]:
-        """Yield frames, the newest of those that wait, until `over`, which is asked often."""
+        """Yield frames in the order in which they came, until `over`, which is asked often."""
         while not over(self.frames.counts):
             if self._failure is not None:
                 raise self._failure

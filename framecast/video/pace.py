@@ -3,6 +3,7 @@
 Shapes: T frames.
 """
 
+import math
 import os
 from numbers import Real
 from pathlib import Path
@@ -12,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framecast.errors import InputError
+from framecast.video.limits import FRAMES
 
 FEW = 0.01  # the share of unequal steps up to which a film is left alone
+CGROUP = Path("/sys/fs/cgroup/memory.max")
 MORE = 10  # times as many frames as are stored: a constant step may not make more of them
 
 
@@ -45,8 +48,7 @@ def steps(
     Raises:
         InputError: the rate is not above 0, or the frames would become too many.
     """
-    if rate not in (None, "stored") and not (isinstance(rate, Real) and rate > 0):
-        raise InputError("rate", f"is {rate}", "give frames per second")
+    check_rate(rate)
     seconds = pace(times_T)
     step = 1 / float(rate) if isinstance(rate, Real) else seconds
     times_T = np.sort(times_T)  # some decoders hand out the times of B-frames in disorder
@@ -54,7 +56,7 @@ def steps(
         return Steps(None, step)
     count = max(1, round((times_T[-1] - times_T[0] + seconds) / step))
     fix = "give the rate that you want, or rate='stored' to take each frame once"
-    if count > MORE * max(len(times_T), 1 / step):
+    if count > min(MORE * max(len(times_T), 1 / step), FRAMES):
         raise InputError(where, f"would get {count} frames of {step:.3g} s", fix)
     # Half a step later: the times of files are rounded, and cameras are not exact.
     shown_T = times_T[0] + np.arange(count) * step + min(step, seconds) / 2
@@ -70,6 +72,16 @@ def steps(
         f"{count} of {step:.3g} s each; {fix}"
     )
     return Steps(index_T, step, said)
+
+
+def check_rate(rate: float | Literal["stored"] | None) -> None:
+    """Refuse what is no rate.
+
+    Raises:
+        InputError: it is not above 0, or not finite.
+    """
+    if rate not in (None, "stored") and not (isinstance(rate, Real) and 0 < rate < math.inf):
+        raise InputError("rate", f"is {rate}", "give frames per second")
 
 
 def pace(times_T: NDArray[np.float64]) -> float:
@@ -98,5 +110,9 @@ def check_memory(count: int, where: Path) -> None:
 
 
 def memory() -> int:
-    """Bytes of memory of this machine."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    """Bytes of memory of this machine, or of the container that this runs in."""
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        return min(there, int(CGROUP.read_text()))
+    except (OSError, ValueError):  # there is no container, or it says "max"
+        return there

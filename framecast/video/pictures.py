@@ -3,6 +3,7 @@
 Shapes: C channels, H height, W width.
 """
 
+import struct
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import BinaryIO
@@ -17,7 +18,9 @@ from framecast.video.selection import CutShort, Pictures, Selection, check_pixel
 
 # No kind that runs a program or reads a script.
 KINDS = ("GIF", "PNG", "JPEG", "WEBP", "AVIF", "BMP", "TIFF")
-BROKEN = (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError)
+BROKEN = (
+    OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, struct.error
+)  # fmt: skip
 GREY = ("1", "L", "LA")
 
 Pulse = Callable[[], None]
@@ -92,7 +95,7 @@ def _shots(image: Image.Image, pulse: Pulse) -> Iterator[tuple[Image.Image, floa
     """The frames and their times, up to the real end: headers overstate the number of frames."""
     time = 0.0
     first = 1 if getattr(image, "default_image", False) else 0  # not part of the animation
-    count = getattr(image, "n_frames", 1)
+    count = _count(image)
     if count > PICTURE_FRAMES:
         what = f"says it has {count} frames, more than the {PICTURE_FRAMES} allowed in a picture"
         raise InputError("file", what, "convert it to mp4 first")
@@ -108,6 +111,15 @@ def _shots(image: Image.Image, pulse: Pulse) -> Iterator[tuple[Image.Image, floa
         yield image, time
         duration = image.info.get("duration", 0) / 1000
         time += duration if duration > 0.01 else 0.1  # as every browser does
+
+
+def _count(image: Image.Image) -> int:
+    """How many frames there may be; of a file that breaks off, those before the break are good."""
+    try:
+        return getattr(image, "n_frames", 1)
+    except BROKEN:
+        image.seek(0)
+        return PICTURE_FRAMES
 
 
 def _give_palette(image: Image.Image) -> None:

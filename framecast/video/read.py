@@ -6,6 +6,8 @@ Shapes: T frames, C channels, H height, W width.
 import re
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
+from numbers import Real
 from operator import index
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -20,7 +22,7 @@ from framecast.video.containers import decode
 from framecast.video.grids import is_grid, read_last
 from framecast.video.images import MAGIC, decode_animation, decode_stills, stills
 from framecast.video.magic import ARRAYS, CONTAINERS, LONGEST
-from framecast.video.pace import check_memory, steps
+from framecast.video.pace import check_memory, check_rate, steps
 from framecast.video.selection import CutShort, Pictures, Selection
 
 Family: TypeAlias = Literal["container", "picture", "array", "folder", "grid"]
@@ -70,7 +72,12 @@ def read(
     where = Path(path)
     if family(where) == "array":
         clip = arrays.read(where, _select(start, stop, every, size, grey))
+        check_rate(rate)
+        if isinstance(rate, Real):
+            clip = replace(clip, seconds_per_frame=1 / float(rate))
     elif family(where) == "grid":
+        if rate not in (None, "stored"):
+            raise InputError("rate", "does nothing for a grid, which has its own", "leave it out")
         clip = read_last(where, _select(start, stop, every, size, grey))
     else:
         pictures = frames(path, start=start, stop=stop, every=every, size=size, grey=grey)

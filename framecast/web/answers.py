@@ -4,6 +4,7 @@ Shapes: N future frames, T any frames, C channels, H height, W width.
 """
 
 import base64
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +17,7 @@ from torch import Tensor
 from framecast import plot
 from framecast.clip import Clip, to_tensor
 from framecast.metrics import METRICS
+from framecast.metrics.skill import skill
 from framecast.missing import filled
 from framecast.report.scores import verdict
 from framecast.video.write import write
@@ -70,10 +72,9 @@ class Answer:
             _measured(frames_1NCHW, truth_1NCHW)
             for frames_1NCHW in (to_tensor(self.future), last_1NCHW)
         )
-        skill_N = 1 - mine["mse_pixel"] / theirs["mse_pixel"]
-        skill_N[mine["mse_pixel"] == theirs["mse_pixel"]] = 0
+        mine["skill"] = skill(mine["mse_pixel"], theirs["mse_pixel"])
         scores = {
-            "scores": {key: _told(value_N) for key, value_N in (mine | {"skill": skill_N}).items()},
+            "scores": {key: _told(value_N) for key, value_N in mine.items()},
             "baselines": {"persistence": {key: _told(value_N) for key, value_N in theirs.items()}},
         }
         said, good = verdict(scores)
@@ -97,22 +98,22 @@ class Answer:
             return path.read_bytes()
 
 
-def _measured(forecast_1NCHW: Tensor, truth_1NCHW: Tensor) -> dict[str, NDArray[np.float64]]:
+def _measured(forecast_1NCHW: Tensor, truth_1NCHW: Tensor) -> dict[str, Tensor]:
     """Each score for each lead time. What is missing in a truth is left out of it."""
     found = {}
     for key in SCORES:
         if key != "ssim" or min(truth_1NCHW.shape[3:]) >= SMALLEST:
             metric = METRICS[key]()
             metric.update(filled(forecast_1NCHW), truth_1NCHW)
-            found[key] = metric.compute().double().numpy()
+            found[key] = metric.compute().double()
     return found
 
 
-def _told(value_N: NDArray[np.float64]) -> dict[str, Any]:
+def _told(value_N: Tensor) -> dict[str, Any]:
     """None for what is not finite, which JSON cannot hold."""
-    values = [float(value) if np.isfinite(value) else None for value in value_N]
-    mean = float(np.mean(value_N))
-    return {"mean": mean if np.isfinite(mean) else None, "per_lead": values}
+    found = [value_N.mean().item(), *value_N.tolist()]
+    mean, *values = (value if math.isfinite(value) else None for value in found)
+    return {"mean": mean, "per_lead": values}
 
 
 def shown_as(clip: Clip) -> NDArray[np.uint8]:

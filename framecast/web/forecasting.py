@@ -6,15 +6,14 @@ Shapes: B batch, M past frames, N future frames, T any frames, C channels, H hei
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import islice
 
 import torch
 from torch import Tensor
 
 from framecast.clip import Clip, to_clip, to_tensor
 from framecast.forecast import forecast
-from framecast.forecast.clips import check_finite, known_past
-from framecast.forecast.inference import futures, inference
+from framecast.forecast.clips import frames_ahead, known_past
+from framecast.forecast.inference import inference
 from framecast.forecast.tiles import plan_tiles
 from framecast.models.forecaster import Forecaster
 
@@ -64,12 +63,10 @@ def forecast_together(
 
 def _at_once(model: Forecaster, known: Sequence[Clip], horizon: int, until: float) -> list[Clip]:
     past_BMCHW = torch.cat([*map(to_tensor, known)])
-    never_BCHW = past_BMCHW.isnan().all(dim=1)
     frames: list[Tensor] = []
-    for lead, frame_BCHW in enumerate(islice(futures(model, past_BMCHW), horizon), start=1):
+    for frame_BCHW in frames_ahead(model, past_BMCHW, horizon):
         _check_time(until)
-        check_finite(frame_BCHW, lead)
-        frames.append(frame_BCHW.clamp(0, 1).masked_fill(never_BCHW, torch.nan))
+        frames.append(frame_BCHW)
     future_BNCHW = torch.stack(frames, dim=1)
     return [
         replace(clip.cut(len(clip)), frames_THWC=to_clip(future_1NCHW[None], like=clip).frames_THWC)

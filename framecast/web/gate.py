@@ -30,7 +30,7 @@ log = logging.getLogger("framecast")
 
 FORECAST = "/v1/forecast"
 LOCAL = ("127.0.0.1", "localhost", "::1")
-OPEN = ("/health", "/ready", "/")  # and /static: no secret is behind them
+OPEN = ("/health", "/ready", "/", "/v1/openapi.json")  # and /static: all without a secret
 QUIET = ("/health", "/ready", "/metrics")  # asked every few seconds: not logged
 LEFT = 499  # the status of a client that is gone before the answer
 BUG = InputError("the server", "has a fault", "tell its owner the request's number")

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from framecast.benchmark import planned
+from framecast.benchmark.rows import COLUMNS
 from framecast.checkpoint.lock import locked
 from framecast.cli import app, main
 from framecast.clip import Clip
@@ -135,6 +136,10 @@ def test_keras_files_go_out_and_come_back(run: Run, tmp_path: Path) -> None:
     assert run("export-keras", "weights", "net.keras")[0] == 0
     assert run("import-keras", "net.keras", "back")[0] == 0
     assert json.loads(Path("back/config.json").read_text())["model"]["filters"] == [2, 2, 2]
+    before = Path("back/model.safetensors").read_bytes()
+    for words in (("import-keras", "net.keras"), ("import-torch", "weights.pt")):
+        assert "back holds a run already" in run(*words, "back")[2]
+    assert Path("back/model.safetensors").read_bytes() == before
 
 
 def test_each_command_has_an_example(run: Run) -> None:
@@ -279,6 +284,12 @@ def test_what_is_read_is_not_written_over(run: Run, clip: Path, words: tuple[str
         code, _, err = run(*words, film, "--out", out)
         assert (code, "is what is read here, and would be lost" in err) == (2, True)
     assert film.read_bytes() == before
+
+
+def test_a_report_is_not_written_over_its_table_and_is_a_page(run: Run) -> None:
+    Path("table.csv").write_text(",".join(COLUMNS) + "\n" + "1" + "," * (len(COLUMNS) - 1) + "\n")
+    assert "is what is read here" in run("report", "table.csv", "--out", "table.csv")[2]
+    assert "is no name for a page" in run("report", "table.csv", "--out", "table.md")[2]
 
 
 def test_names_with_brackets_are_told_as_they_are(run: Run, clip: Path) -> None:

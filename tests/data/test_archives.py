@@ -274,6 +274,25 @@ def test_limit_of_content(tmp_path, monkeypatch, extra):
         unpack(tmp_path / "a.tar", tmp_path / "new")
 
 
+def test_a_cache_that_cannot_be_written_is_one_line(tmp_path):
+    tarred(tmp_path / "a.tar", ("a", b"x"))
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot be written"):
+        unpack(tmp_path / "a.tar", tmp_path / "file" / "new")
+
+
+def test_a_damaged_archive_of_any_kind_is_one_line(tmp_path):
+    for kind in (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        path = tmp_path / f"{kind}.zip"
+        with zipfile.ZipFile(path, "w", kind) as archive:
+            archive.writestr("a", b"some words" * 100)
+        content = bytearray(path.read_bytes())
+        content[45:60] = bytes(15)
+        path.write_bytes(content)
+        with pytest.raises(InputError, match="is not unpacked"):
+            unpack(path, tmp_path / "new")
+
+
 def test_a_missing_archive(tmp_path):
     with pytest.raises(InputError, match="is no file, folder or data set"):
         open_data(str(Path(tmp_path, "none.zip")))

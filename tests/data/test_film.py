@@ -1,6 +1,5 @@
 """Films on disk: the same frames as a read of the whole, in bounded memory."""
 
-import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -151,8 +150,17 @@ def test_long_clips_stay_on_disk_and_short_ones_do_not(root, monkeypatch):
         np.testing.assert_array_equal(got, whole.frames_THWC[start:stop])
 
 
-def test_an_archive_is_no_clip(tmp_path):
-    with zipfile.ZipFile(tmp_path / "clips.zip", "w") as archive:
-        archive.writestr("a.txt", "a")
+def test_a_long_film_that_breaks_off_is_told(tmp_path, monkeypatch):
+    noise = np.random.default_rng(0).integers(256, size=(60, 32, 32, 3), dtype=np.uint8)
+    path = write(Clip(noise), tmp_path / "film.gif")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    monkeypatch.setattr("framecast.data.film.WHOLE", 5 * 32 * 32)
+    with pytest.warns(UserWarning, match=r"film\.gif .* after \d+ frames"):
+        assert isinstance(open_footage(path), Film)
+
+
+@pytest.mark.parametrize("name", ["clips.zip", "clips.tar"])
+def test_an_archive_is_no_clip(tmp_path, name):
+    (tmp_path / name).write_bytes(b"PK" if name.endswith("zip") else bytes(1024))
     with pytest.raises(InputError, match="is an archive of clips: give one of its clips"):
-        open_footage(tmp_path / "clips.zip")
+        open_footage(tmp_path / name)

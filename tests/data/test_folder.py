@@ -1,5 +1,6 @@
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from PIL import Image
 
 from framecast.clip import Clip
 from framecast.data.film import in_memory
-from framecast.data.folder import Folder, find_clips, unseen
+from framecast.data.folder import Folder, find_clips, in_both, unseen
 from framecast.errors import InputError
 from framecast.video.read import read
 from framecast.video.write import write
@@ -209,3 +210,30 @@ def test_the_held_out_part_of_a_clip_is_that_of_its_training(tmp_path, every):
         settings | {"root": str(tmp_path / "other.npy")},
     ):
         assert unseen(other, clip, every, 5) == (clip, "")
+
+
+def test_a_clip_in_both_of_two_places_is_found(tmp_path):
+    train, other = tmp_path / "train", tmp_path / "other"
+    train.mkdir(), other.mkdir()
+    for path in (train / "a.gif", train / "b.gif", other / "c.gif"):
+        write(noise(), path)
+    assert in_both(train, train / "a.gif") == train / "a.gif"
+    assert in_both(train / "a.gif", train) == train / "a.gif"
+    assert in_both(other, train) is None
+    (other / "z.gif").write_bytes((train / "b.gif").read_bytes())
+    assert in_both(other, train) == other / "z.gif"
+    assert in_both(other, train / "a.gif") is None
+
+
+def test_a_folder_that_may_not_be_opened_is_left_out(tmp_path, monkeypatch):
+    def iterdir(folder):
+        if folder.name == "lost+found":
+            raise PermissionError(13, "Permission denied")
+        return listed(folder)
+
+    listed = Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    (tmp_path / "lost+found").mkdir()
+    path = write(noise(), tmp_path / "a.gif")
+    with pytest.warns(UserWarning, match=r"lost\+found is left out: it cannot be opened"):
+        assert find_clips(tmp_path) == [path]

@@ -10,6 +10,7 @@ from torch import nn
 from framecast.clip import Clip
 from framecast.errors import InputError
 from framecast.forecast import backtest, forecast, rollout, stream
+from framecast.models import build_model
 from framecast.models.forecaster import Direct, ForecasterConfig, Recurrent, RecurrentConfig, Task
 from framecast.models.persistence import Persistence
 
@@ -100,6 +101,11 @@ def test_grey_goes_through_a_colour_model_and_comes_back_grey():
 
     past = torch.rand(2, 4, 1, 6, 6)
     torch.testing.assert_close(rollout(Tint(Task(channels=3)), past, 1), past[:, -1:] * 0.5)
+
+
+def test_what_has_learnt_nothing_takes_any_channels():
+    model, past = build_model("persistence", task=Task(channels=3)), torch.rand(1, 4, 2, 6, 6)
+    assert torch.equal(rollout(model, past, 1), past[:, -1:])
 
 
 @pytest.mark.parametrize(("reads", "given"), [(1, 2), (3, 2), (3, 4), (2, 1), (4, 3), (1, 5)])

@@ -18,10 +18,12 @@ class Hub:
         asked: method and path of each request.
         sizes: what it says of the sizes of files, in place of the truth.
         status: answer so to everything.
+        hidden: names of the private repositories.
     """
 
     def __init__(self):
         self.repos, self.asked, self.sizes, self.status = {}, [], {}, None
+        self.hidden = set()
 
     def commit(self, repo, files):
         commits = self.repos.setdefault(repo, [])
@@ -78,7 +80,8 @@ class Handler(BaseHTTPRequestHandler):
         if parts[:2] == ["api", "models"]:
             sizes = {name: hub.sizes.get(name, len(content)) for name, content in files.items()}
             siblings = [{"rfilename": name, "size": size} for name, size in sizes.items()]
-            return self.answer(200, {"id": repo, "sha": sha, "siblings": siblings})
+            about = {"id": repo, "sha": sha, "siblings": siblings, "private": repo in hub.hidden}
+            return self.answer(200, about)
         if parts[4] not in files:
             return self.missing("EntryNotFound")
         content = files[parts[4]]
@@ -99,7 +102,10 @@ class Handler(BaseHTTPRequestHandler):
         if parts == ["api", "repos", "create"]:
             asked = json.loads(body)
             repo = f"{asked['organization']}/{asked['name']}"
-            hub.repos.setdefault(repo, [])
+            hidden = asked.get("private") or asked.get("visibility") == "private"
+            if repo not in hub.repos and hidden:
+                hub.hidden.add(repo)
+            hub.repos.setdefault(repo, [("0" * 40, {})])
             return self.answer(200, {"url": f"http://{self.headers['Host']}/{repo}"})
         repo = "/".join(parts[2:4])
         if parts[4] == "preupload":

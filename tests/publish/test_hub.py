@@ -66,6 +66,18 @@ def test_what_is_pushed_is_loaded(far, monkeypatch, tmp_path):
     assert {path.rpartition("/")[2] for path in asked} == {CONFIG, WEIGHTS}
 
 
+def test_a_repository_that_all_can_see_does_not_become_private(far, monkeypatch, tmp_path):
+    save(tiny(), tmp_path / "run")
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    push(tmp_path / "run", "me/hidden", SAID, private=True)
+    push(tmp_path / "run", "me/hidden", SAID, private=True)
+    push(tmp_path / "run", "me/open", SAID)
+    commits = len(far.repos["me/open"])
+    with pytest.raises(InputError, match="is there already, for all to see: make it private"):
+        push(tmp_path / "run", "me/open", SAID, private=True)
+    assert len(far.repos["me/open"]) == commits
+
+
 def test_a_packed_folder_keeps_its_card_and_its_half_size(far, monkeypatch, tmp_path):
     save(tiny(), tmp_path / "run")
     packed = pack(tmp_path / "run", tmp_path / "packed", Said("cc-by-4.0", "Only squares."))

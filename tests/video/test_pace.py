@@ -55,7 +55,9 @@ def test_a_rate_is_kept_to():
 def test_steps_that_would_make_a_bomb_are_refused():
     with pytest.raises(InputError, match=r"would get 655361 frames of 0.1 s: give the rate"):
         kept([0, 0.1, 0.2, 65536])
-    for rate in (0, "fast", np.nan):
+    with pytest.raises(InputError, match="would get 2000000000 frames of 1e-09 s"):
+        kept([0, 1], 1e9)
+    for rate in (0, "fast", np.nan, np.inf):
         with pytest.raises(InputError, match=f"rate is {rate}: give frames per second"):
             kept([0, 1], rate)
 
@@ -70,6 +72,21 @@ def test_a_film_of_unequal_steps_becomes_steady(tmp_path):
     assert clip.seconds_per_frame == pytest.approx(0.04)
     assert len(read_clip(tmp_path / "a.gif", rate=50)) == 16
     assert len(read_clip(tmp_path / "a.gif", rate="stored")) == 6
+
+
+def test_an_array_has_the_rate_that_is_given(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((4, 8, 8), np.uint8))
+    assert read_clip(tmp_path / "a.npy", rate=25).seconds_per_frame == 0.04
+    with pytest.raises(InputError, match="rate is -3: give frames per second"):
+        read_clip(tmp_path / "a.npy", rate=-3)
+
+
+def test_the_limit_of_a_container_counts(tmp_path, monkeypatch):
+    monkeypatch.setattr(pace, "CGROUP", tmp_path / "memory.max")
+    whole = pace.memory()
+    for said, bytes_ in (("max\n", whole), ("1048576\n", 2**20)):
+        (tmp_path / "memory.max").write_text(said)
+        assert pace.memory() == bytes_
 
 
 def test_more_frames_than_memory_holds_are_refused(tmp_path, monkeypatch):

@@ -155,9 +155,18 @@ def test_drawn_digits_are_forecast(page):
     page.mouse.move(box["x"] + 80, box["y"] + 170, steps=4)
     page.mouse.up()
     assert page.locator(".placed li:not(.names)").count() == 3
+    page.fill("#every", "3")
     go(page)
     page.fill("#scrub", "0")
     assert pixels(page, 0).max() > 200
+    page.click("#play")
+    page.evaluate("document.querySelector('#go').click()")  # while it plays
+    page.wait_for_selector("#go:not([disabled])")
+    if page.get_attribute("#play", "aria-pressed") == "true":
+        page.click("#play")
+    at = page.input_value("#scrub")
+    page.wait_for_timeout(600)
+    assert page.input_value("#scrub") == at
     assert page.trouble == []
 
 

@@ -180,7 +180,11 @@ def _resized(axis: Axis | None, length: int) -> tuple[str, list[float], str] | N
 
 def _files(folder: Path) -> Iterator[Path]:
     """Grid files, stores and pictures below a folder, hidden ones apart, by name."""
-    entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except PermissionError:
+        warnings.warn(f"{folder} is left out: it cannot be opened", stacklevel=2)
+        return
     if len(entries) > MOST_FILES:
         raise InputError(folder, f"holds {len(entries)} files", f"give at most {MOST_FILES}")
     for entry in entries:

@@ -15,6 +15,7 @@ from framecast.errors import InputError
 from framecast.video.grids.variables import MOST_ARRAYS, Variable, guarded, missing_library
 
 METADATA = ("zarr.json", ".zgroup", ".zarray")
+VETTED = (*METADATA, ".zmetadata")  # the last has copies of others, which zarr prefers
 CODECS = {"blosc", "zlib", "gzip", "zstd", "lz4", "bz2", "lzma", "shuffle", "bitshuffle", "delta"}
 CODECS |= {"fixedscaleoffset", "bytes", "transpose", "crc32c", "crc32", "adler32", "fletcher32"}
 CODECS |= {"sharding_indexed"}
@@ -23,7 +24,10 @@ MOST_METADATA, MOST_FILES = 2**20, 10**6
 
 def is_store(path: Path) -> bool:
     """Whether a folder is a Zarr store."""
-    return any((path / name).is_file() for name in METADATA)
+    try:
+        return any((path / name).is_file() for name in METADATA)
+    except PermissionError:  # a folder that is not ours to look into, such as lost+found
+        return False
 
 
 @contextmanager
@@ -77,7 +81,7 @@ def _vet(path: Path) -> None:
             raise InputError(path, "holds too many files", f"give at most {MOST_FILES}")
         if item.is_symlink() or not (item.is_file() or item.is_dir()):
             raise InputError(item, "is a link or a device in a Zarr store", "put a file there")
-        if item.name in METADATA:
+        if item.name in VETTED:
             if item.stat().st_size > MOST_METADATA:
                 raise InputError(item, "is too large", "give a store with less metadata")
             _vet_codecs(item, json.loads(item.read_bytes()))

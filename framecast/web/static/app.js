@@ -36,7 +36,7 @@ async function video(ask) {
   if (source() === "clip") return new File([await blob(`/v1/clips/${encodeURIComponent($("clip").value)}`)], `${$("clip").value}.npy`);
   if (source() === "draw") {
     if (!pad.placed.length) throw new Trouble(t("no_digit"));
-    return pad.film(ask.past + (ask.compare ? ask.horizon : 0));
+    return pad.film(ask.past + (ask.compare ? ask.horizon : 0), ask.every);
   }
   if (!file) throw new Trouble(t("no_file"));
   return file;
@@ -59,6 +59,7 @@ async function go(byHand) {
   try {
     const ask = question();
     const given = await video(ask);
+    if (source() === "draw") ask.every = 1; // the film was drawn so
     told = await (await forecast(given, { ...ask, frames: true })).json();
     asked = { video: given, ask };
     player.load(told);

@@ -122,7 +122,7 @@ export class Pad {
   }
 
   // An .npy file of the digits on their way; one that reaches a wall stops there and turns back.
-  film(frames) {
+  film(frames, every) {
     const most = SIDE - this.glyphSide, moving = this.placed.map((one) => ({ ...one }));
     const header = `{'descr': '|u1', 'fortran_order': False, 'shape': (${frames}, ${SIDE}, ${SIDE}), }`;
     const padded = header.padEnd(117) + "\n";
@@ -130,13 +130,16 @@ export class Pad {
     const parts = [head];
     for (let at = 0; at < frames; at++) {
       parts.push(this.frame(moving));
-      for (const one of moving)
-        for (const [place, speed] of [["x", "dx"], ["y", "dy"]]) {
-          one[place] += one[speed];
-          if (one[place] <= 0 || one[place] >= most) one[speed] = -one[speed];
-          one[place] = Math.min(Math.max(one[place], 0), most);
-        }
+      for (let step = 0; step < every; step++) for (const one of moving) this.move(one, most);
     }
     return new File(parts, "drawn.npy");
+  }
+
+  move(one, most) {
+    for (const [place, speed] of [["x", "dx"], ["y", "dy"]]) {
+      one[place] += one[speed];
+      if (one[place] <= 0 || one[place] >= most) one[speed] = -one[speed];
+      one[place] = Math.min(Math.max(one[place], 0), most);
+    }
   }
 }

@@ -111,6 +111,7 @@ export class Player {
 
   start() {
     if (!this.told) return;
+    clearInterval(this.timer);
     const seconds = Math.min(Math.max(this.told.seconds_per_frame, FASTEST), SLOWEST);
     this.timer = setInterval(() => this.show((this.index + 1) % this.count), 1000 * seconds);
     this.icon();

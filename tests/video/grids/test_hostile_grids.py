@@ -103,6 +103,20 @@ def test_a_store_unpickles_nothing(tmp_path):
             read(store)
 
 
+def test_copies_of_metadata_are_looked_at(tmp_path):
+    """zarr prefers them to what they are copies of."""
+    store = tmp_path / "a.zarr"
+    group = zarr.create_group(store, zarr_format=2)
+    group.create_array("rain", shape=(4, 5, 6), dtype="f4")[:] = 1
+    zarr.consolidate_metadata(str(store))
+    assert read(store).frames_THWC.mean() == 1
+    copies = json.loads((store / ".zmetadata").read_text())
+    copies["metadata"]["rain/.zarray"]["filters"] = [{"id": "pickle"}]
+    (store / ".zmetadata").write_text(json.dumps(copies))
+    with pytest.raises(InputError, match=r"\.zmetadata asks for the codec 'pickle'"):
+        read(store)
+
+
 def test_codecs_inside_shards_are_looked_at(tmp_path):
     store = tmp_path / "a.zarr"
     zarr.create_array(store, shape=(4, 4, 4), dtype="f4", chunks=(2, 2, 2), shards=(4, 4, 4))[:] = 1

@@ -155,6 +155,7 @@ def test_drawn_digits_are_forecast(page):
     page.mouse.move(box["x"] + 80, box["y"] + 170, steps=4)
     page.mouse.up()
     assert page.locator(".placed li:not(.names)").count() == 3
+    page.click("details summary")
     page.fill("#every", "3")
     go(page)
     page.fill("#scrub", "0")

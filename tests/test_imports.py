@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "framecast"
 
 LEVELS = [
-    ["errors", "machine"],
+    ["child", "errors", "machine"],
     ["clip", "clock", "compiled", "files", "memory", "missing", "settings"],
     ["video", "layers", "losses", "metrics"],
     ["data", "models"],

@@ -14,8 +14,8 @@ import av
 from av.container import InputContainer
 
 from framecast.errors import InputError
-from framecast.video.films import CODECS, Painter, Pulse, main_track, reason, whole_frames
-from framecast.video.selection import CutShort, Pictures, Selection
+from framecast.video.films import CODECS, Painter, main_track, reason, whole_frames
+from framecast.video.selection import CutShort, Pictures, Pulse, Selection
 
 # No protocol that reads files, and no play list, which names other addresses.
 PROTOCOLS = "rtsp,rtp,udp,tcp,http,https,tls"

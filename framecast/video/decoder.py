@@ -32,7 +32,7 @@ from framecast.errors import InputError
 from framecast.video import broadcasts, films, pictures, sandbox
 from framecast.video.limits import MEMORY
 from framecast.video.memory import BYTES, LONGEST, places
-from framecast.video.selection import CutShort, Pictures, Selection
+from framecast.video.selection import FIX, CutShort, Pictures, Selection
 
 Decode = Callable[[BinaryIO, Selection, Callable[[], None]], Pictures]
 KINDS: dict[str, Decode] = {
@@ -127,7 +127,7 @@ def answer(line: Connection, request: dict[str, Any], memory: mmap.mmap, file: B
         said = json.dumps({"what": what, "fix": "make its frames smaller", "cut": False})
     except Exception as error:  # damaged files end in exceptions of any kind
         what = f"cannot be decoded ({type(error).__name__}: {error})"
-        said = json.dumps({"what": what, "fix": films.FIX, "cut": bool(outlet.sent)})
+        said = json.dumps({"what": what, "fix": FIX, "cut": bool(outlet.sent)})
     outlet.flush()
     line.send_bytes(b"E" + said.encode()[:LONGEST])
 

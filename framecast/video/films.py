@@ -4,7 +4,7 @@ Shapes: C channels, H height, W width.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from framecast.errors import InputError
 from framecast.video.limits import FRAMES, PIXELS
-from framecast.video.selection import CutShort, Pictures, Selection, check_pixels
+from framecast.video.selection import FIX, CutShort, Pictures, Pulse, Selection, check_pixels
 
 # Play lists and scripts, which name other files and addresses, are not among them.
 FORMATS = "mov,matroska,avi,flv,asf,ogg,ivf,rm,pmp,mpeg,mpegts,mxf,yuv4mpegpipe"
@@ -41,9 +41,6 @@ HD = 576  # lines; untagged films with more of them have the colours of BT.709, 
 EXACT = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
 UNKNOWN = 8 + 0xFFFFFFFF  # bytes of an AVI whose writer never came back to its header
 EBML, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"  # beginnings in a Matroska file
-FIX = "give another file, or convert it to mp4 first"
-
-Pulse = Callable[[], None]
 
 
 def film(file: BinaryIO, selection: Selection, pulse: Pulse) -> Pictures:

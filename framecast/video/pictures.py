@@ -4,7 +4,7 @@ Shapes: C channels, H height, W width.
 """
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from typing import BinaryIO
 
@@ -14,7 +14,7 @@ from PIL import AvifImagePlugin, Image, ImageOps, UnidentifiedImageError
 
 from framecast.errors import InputError
 from framecast.video.limits import PICTURE_FRAMES, PIXELS
-from framecast.video.selection import CutShort, Pictures, Selection, check_pixels, fit
+from framecast.video.selection import CutShort, Pictures, Pulse, Selection, check_pixels, fit
 
 # No kind that runs a program or reads a script.
 KINDS = ("GIF", "PNG", "JPEG", "WEBP", "AVIF", "BMP", "TIFF")
@@ -22,8 +22,6 @@ BROKEN = (
     OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, struct.error
 )  # fmt: skip
 GREY = ("1", "L", "LA")
-
-Pulse = Callable[[], None]
 
 
 def animation(file: BinaryIO, selection: Selection, pulse: Pulse) -> Pictures:

@@ -3,7 +3,7 @@
 Shapes: C channels, H height, W width.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -17,6 +17,10 @@ from framecast.video.limits import PIXELS
 Pictures: TypeAlias = Iterator[tuple[NDArray[np.uint8], float]]
 """frame_HWC after frame_HWC, each with its time in seconds since the start."""
 
+Pulse: TypeAlias = Callable[[], None]
+"""Called by what decodes, again and again, as a sign of life."""
+
+FIX = "give another file, or convert it to mp4 first"
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 

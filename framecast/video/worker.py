@@ -16,7 +16,6 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
 import threading
 from contextlib import suppress
 from dataclasses import asdict
@@ -26,10 +25,11 @@ from typing import BinaryIO
 
 import numpy as np
 
+from framecast.child import QUIET, start_child
 from framecast.errors import InputError
 from framecast.video.limits import PIXELS, SECONDS, STALL, START
 from framecast.video.memory import BYTES, LONGEST, new_memory, places
-from framecast.video.selection import CutShort, Pictures, Selection
+from framecast.video.selection import FIX, CutShort, Pictures, Selection
 
 PROGRAM = "import sys; from framecast.video.decoder import main; main(int(sys.argv[1]))"
 ONLINE = PROGRAM.replace("[1])", "[1]), online=True")
@@ -37,7 +37,6 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 ALMOST_AT_ONCE = 5.0  # seconds in which a child has to stop
 KEPT = 4  # workers that wait for work
 WAITED = (TimeoutError, BlockingIOError)
-FIX = "give another file, or convert it to mp4 first"
 
 
 def decode(kind: str, path: Path, selection: Selection) -> Pictures:
@@ -82,7 +81,12 @@ class Worker:
         try:
             self.end, far_end = socket.socketpair()
             with far_end:
-                self.process = _start(far_end, program or PROGRAM)
+                if not hasattr(socket, "send_fds"):
+                    raise OSError("it needs Linux or macOS")
+                # One thread each: the sandbox allows no more.
+                single = dict.fromkeys(THREADS, "1")
+                number = far_end.fileno()
+                self.process = start_child(program or PROGRAM, number, single, QUIET)
         except OSError as error:
             raise _not_started(str(error)) from None
         # A hostile child must not hold us up in the middle of a message either.
@@ -211,24 +215,6 @@ def _believed(message: bytes) -> tuple[int, int, int]:
     if min(height, width) < 1 or height * width > PIXELS or channels not in (1, 3):
         raise struct.error("no shape of ours")
     return height, width, channels
-
-
-def _start(far_end: socket.socket, program: str) -> "subprocess.Popen[bytes]":
-    if not hasattr(socket, "send_fds"):
-        raise OSError("it needs Linux or macOS")
-    descriptor = far_end.fileno()
-    # Ours first, and not the working folder: who knows what lies there beside the videos.
-    modules = [str(Path(__file__).parents[2]), *(place for place in sys.path if place)]
-    return subprocess.Popen(
-        [sys.executable, "-P", "-c", program, str(descriptor)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        pass_fds=[descriptor],
-        start_new_session=True,  # Ctrl-C is for the parent, which ends its children itself
-        # One thread each: the sandbox allows no more.
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(modules), **dict.fromkeys(THREADS, "1")},
-    )
 
 
 def _not_started(why: str) -> InputError:

@@ -6,10 +6,8 @@ process does not break the server: a new one is started. The file of an upload i
 
 import asyncio
 import json
-import os
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -17,9 +15,9 @@ from contextlib import suppress
 from math import inf
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import send_handle
-from pathlib import Path
 from typing import Any, BinaryIO
 
+from framecast.child import start_child
 from framecast.errors import InputError
 from framecast.web import refusals
 
@@ -118,7 +116,7 @@ class Kitchen:
     def _serve(self) -> None:
         ours, theirs = socket.socketpair()
         with theirs, Connection(ours.detach()) as line:
-            self._line, self._process = line, _start(theirs.fileno(), self.program)
+            self._line, self._process = line, start_child(self.program, theirs.fileno())
             theirs.close()
             with suppress(EOFError, OSError):
                 line.send_bytes(json.dumps(self.settings).encode())
@@ -181,15 +179,3 @@ def _wrong(said: dict[str, Any]) -> Exception:
 def _starting() -> refusals.Refusal:
     error = InputError("the server", "is starting", f"try again in {AGAIN} s")
     return refusals.Refusal(503, error, retry=AGAIN)
-
-
-def _start(descriptor: int, program: str) -> "subprocess.Popen[bytes]":
-    # Ours first, and not the working folder: who knows what lies there beside the videos.
-    modules = [str(Path(__file__).parents[2]), *(place for place in sys.path if place)]
-    return subprocess.Popen(
-        [sys.executable, "-P", "-c", program, str(descriptor)],
-        stdin=subprocess.DEVNULL,
-        pass_fds=[descriptor],
-        start_new_session=True,  # Ctrl-C is for the parent, which ends it
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(modules)},
-    )

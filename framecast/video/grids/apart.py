@@ -23,13 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framecast.errors import InputError
+from framecast.video.selection import Pulse
 
 STALL = 30.0  # seconds without a sign of life
 MOST_MEMORY = 2**33  # bytes beyond what the parent has
 MOST_WORDS = 2**28  # bytes of JSON: coordinates
 FIX = "write the file anew, or give another"
 
-Pulse: TypeAlias = Callable[[], None]
 Work: TypeAlias = Callable[[Pulse], tuple[Any, NDArray[Any] | None]]
 
 

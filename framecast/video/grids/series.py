@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from framecast.clip import Axis, Clip, Grid, same_unit
 from framecast.errors import InputError
 from framecast.video.arrays import span
-from framecast.video.grids.apart import Pulse, run_apart
+from framecast.video.grids.apart import run_apart
 from framecast.video.grids.palette import INDEX, holds_indices
 from framecast.video.grids.source import Kind, kind_of, open_source
 from framecast.video.grids.times import Times, from_names, runs
 from framecast.video.magic import ARRAYS, CONTAINERS, LONGEST
-from framecast.video.selection import Selection, fit
+from framecast.video.selection import Pulse, Selection, fit
 
 MOST_FILES = 100_000  # of a folder
 LOOKED_AT = 1000  # of them, to tell whether films are among them

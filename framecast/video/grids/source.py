@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from framecast.clip import Axis, Grid
 from framecast.errors import InputError
 from framecast.video.grids import hdf5, netcdf, zarr_store
-from framecast.video.grids.apart import Pulse, run_apart
+from framecast.video.grids.apart import run_apart
 from framecast.video.grids.palette import INDEX, UNIT, read_indices
 from framecast.video.grids.times import Times, from_cf, from_stamps
 from framecast.video.grids.values import as_stored, decode
@@ -28,6 +28,7 @@ from framecast.video.grids.variables import (
     letters,
 )
 from framecast.video.images import MAGIC as PICTURE
+from framecast.video.selection import Pulse
 
 MOST_FRAMES = 10**6
 MOST_VALUES = 2**34  # half a minute: a few bytes may promise zeros for years

@@ -37,7 +37,6 @@ PIXELS = 2**23  # values of a batch at most
 REFERENCE = "persistence"  # skill is measured against it
 
 log = logging.getLogger("framecast")
-
 Name: TypeAlias = str | None  # of a forecaster; None is the model
 Tallies: TypeAlias = dict[tuple[Name, str], Metric]  # by forecaster and key of its scores
 
@@ -281,15 +280,14 @@ def _check_kept_apart(name: str, given: str, trained_on: Mapping[str, Any]) -> N
 
 def mean_frame(train: Windows, past: int) -> Forecaster:
     """The mean of training windows, evenly spread over the split, as a forecaster."""
-    model = build_model("mean_frame", task=_task(train, past))
-    calibrate(model, train)
-    return model
+    return calibrate(build_model("mean_frame", task=_task(train, past)), train)
 
 
-def calibrate(model: Forecaster, train: Windows) -> None:
+def calibrate(model: Forecaster, train: Windows) -> Forecaster:
     """Show a model the training windows that it asks for, evenly spread over the split."""
     index = spread(train, model.calibration)
     model.calibrate(train.batch(index_B) for index_B in _batches(index, train, 64))
+    return model
 
 
 def _count(windows: Windows, past: int, limit: int | None) -> int:
@@ -370,14 +368,19 @@ def _resamples(count: int) -> Iterator[Tensor]:
 
 
 def _interval(value_N: Tensor, sample_RN: Tensor, known_N: Tensor, count: int) -> Score:
-    """Put a score together; a single sequence says nothing of the spread."""
+    """Put a score together; a single sequence says nothing of the spread.
+
+    A score may be unknown in some of the resamples, such as that of an event in those without one.
+    """
+    mean = value_N[known_N].mean()
+    values_X = torch.cat([mean[None], value_N])
+    sample_RX = torch.cat([sample_RN[:, known_N].mean(dim=1, keepdim=True), sample_RN], dim=1)
     if count == 1:
-        sample_RN = torch.full_like(sample_RN, torch.nan)
-    ends = torch.tensor([0.025, 0.975], dtype=sample_RN.dtype)
-    low, high = torch.quantile(sample_RN[:, known_N].mean(dim=1), ends).tolist()
-    low_N, high_N = torch.quantile(sample_RN, ends, dim=0).tolist()
-    mean = value_N[known_N].mean().item()
-    return Score(mean, low, high, tuple(value_N.tolist()), tuple(low_N), tuple(high_N))
+        sample_RX = torch.full_like(sample_RX, torch.nan)
+    ends = torch.tensor([0.025, 0.975], dtype=sample_RX.dtype)
+    ends_2X = torch.nanquantile(sample_RX, ends, dim=0)
+    (low, *low_N), (high, *high_N) = ends_2X.masked_fill(values_X.isnan(), torch.nan).tolist()
+    return Score(mean.item(), low, high, tuple(value_N.tolist()), tuple(low_N), tuple(high_N))
 
 
 def _cell(score: Score) -> str:

@@ -14,7 +14,7 @@ from framecast import checkpoint
 from framecast.data import open_data
 from framecast.errors import InputError
 from framecast.evaluate import _resamples, evaluate, evaluate_run, mean_frame
-from framecast.metrics.choice import STANDARD
+from framecast.metrics.choice import STANDARD, Choice
 from framecast.models import build_model
 from framecast.models.forecaster import Recurrent, RecurrentConfig, Task
 
@@ -213,6 +213,17 @@ def test_a_lead_time_without_a_known_pixel_has_no_share_in_the_mean():
         assert math.isnan(scores[key].per_lead[1])
         assert scores[key].mean == pytest.approx(np.mean(kept))
         assert scores[key].low < scores[key].mean < scores[key].high
+
+
+def test_events_in_few_sequences_have_an_interval():
+    window_STCHW = torch.zeros(8, PAST + FUTURE, 1, 8, 8)
+    window_STCHW[:2, :, :, 2:5, 2:5] = 1
+    choice = Choice(("csi", "far"), (0.5,))
+    found = evaluate(Fade(1.0), Sequences(window_STCHW), choice=choice).scores
+    for score in (found["csi@0.5"], found["far@0.5"]):
+        assert score.low <= score.mean <= score.high
+    none = evaluate(Fade(1.0), Sequences(0 * window_STCHW), choice=choice).scores["csi@0.5"]
+    assert math.isnan(none.mean + none.low)
 
 
 def test_a_still_video_has_no_skill():

@@ -204,11 +204,11 @@ def settled(sections: Sections) -> dict[str, dict[str, Any]]:
     locate(name)  # refuses what is no data set
     data = DATASETS[name].Config.parse("data", of_data).model_dump(mode="json")
     model = _fresh({"name": MODEL, **sections["model"]})
-    train = TrainConfig.parse("train", sections["train"]).model_dump(mode="json")
+    train = TrainConfig.parse("train", {**model.train_defaults, **sections["train"]})
     return {
         "model": {"name": model_name(model), **model.config.model_dump(mode="json")},
         "data": {"name": name, **data},
-        "train": train if learns(model) else {},
+        "train": train.model_dump(mode="json") if learns(model) else {},
     }
 
 

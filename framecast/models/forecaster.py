@@ -69,6 +69,7 @@ class Forecaster(nn.Module):
         about: what it is good for, in a line, shown in tables.
         multiple: H and W must be multiples of this; `forecast.rollout` pads and crops.
         calibration: training windows that `calibrate` is given, at most.
+        train_defaults: settings of training whose default is another one for this model.
         parts: methods, of trees of tensors to such trees, that are recorded on a GPU.
     """
 
@@ -77,6 +78,7 @@ class Forecaster(nn.Module):
     about: ClassVar[str] = ""
     multiple: int = 1
     calibration: ClassVar[int] = 2048
+    train_defaults: ClassVar[Mapping[str, Any]] = {}
     parts: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, config: ForecasterConfig, task: Task) -> None:

@@ -10,7 +10,7 @@ Shapes: B batch, C channels, H height, W width, in frames or in tokens, D featur
 V windows, L tokens of a window, K heads.
 """
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -241,6 +241,8 @@ class SwinLSTM(Recurrent):
         arxiv="2308.09891",
     )
     about: ClassVar[str] = "attention in place of convolutions, streams; for long training"
+    # At 4e-3 its sigmoid saturates, in black.
+    train_defaults: ClassVar[dict[str, Any]] = {"learning_rate": 1e-3}
 
     def __init__(self, config: SwinLSTMConfig, task: Task) -> None:
         super().__init__(config, task)

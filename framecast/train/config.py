@@ -40,7 +40,9 @@ class TrainConfig(Settings):
     )
     batch: int = Field(4, ge=1, description="windows per update, over all processes")
     optimizer: Literal["adam", "adamw", "muon"] = Field("muon", description="update rule")
-    learning_rate: float = Field(4e-3, gt=0, le=10, description="at its highest")
+    learning_rate: float = Field(
+        4e-3, gt=0, le=10, description="at its highest; for swin_lstm the default is 1e-3"
+    )
     weight_decay: float = Field(0.01, ge=0, le=10, description="decoupled, not for adam")
     schedule: Literal["constant", "cosine", "one_cycle", "plateau"] = Field(
         "cosine", description="course of the learning rate"

@@ -20,7 +20,7 @@ from framecast.data.windows import Dataset, pick
 from framecast.errors import Finished, InputError
 from framecast.files import write_atomic
 from framecast.memory import enough_memory
-from framecast.models import MODELS, build_model, model_name
+from framecast.models import MODELS, build_model, find_model, model_name
 from framecast.models.forecaster import Forecaster, Task, learns
 from framecast.train.config import (
     DATA,
@@ -76,12 +76,13 @@ class Job:
         Raises:
             InputError: a name or setting is wrong, or data cannot be read.
         """
-        config = TrainConfig.parse("train", sections["train"])
         of_data, of_model = dict(sections["data"]), dict(sections["model"])
+        kind = find_model(of_model.pop("name", MODEL))
+        config = TrainConfig.parse("train", {**kind.train_defaults, **sections["train"]})
         name = of_data.pop("name", DATA)
         data = open_data(name, of_data)
         pick(data, "train"), pick(data, "validation")  # there are such windows
-        model = build_fresh(of_model.pop("name", MODEL), of_model, data, config)
+        model = build_fresh(kind, of_model, data, config)
         return cls(out, name, data, model, config)
 
 
@@ -300,11 +301,11 @@ def _named(
 
 
 def build_fresh(
-    name: str, settings: Mapping[str, Any], data: Dataset, config: TrainConfig
+    kind: type[Forecaster], settings: Mapping[str, Any], data: Dataset, config: TrainConfig
 ) -> Forecaster:
     """A model with seeded fresh weights, built for the frames of a data set."""
     _, channels, height, width = data.train.shape_TCHW
     torch.manual_seed(config.seed)
     past, future, scaling = data.config.past, data.config.future, scaling_of(data.train)
     task = Task(channels, height, width, past, future, scaling)
-    return build_model(name, settings, task)
+    return kind(kind.Config.parse("model", settings), task)

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,7 +23,8 @@ from framecast.models import MODELS, build_model
 from framecast.models.forecaster import learns
 from framecast.models.size import size_of
 from framecast.train import train
-from framecast.train.config import read_recipe, shipped_recipes
+from framecast.train.config import TrainConfig, read_recipe, shipped_recipes
+from framecast.train.run import Job
 from tests.train.short_runs import ended, forked
 
 RECIPE = """
@@ -278,6 +280,15 @@ def test_laptop_recipes_have_the_same_time_and_data(path):
     assert sections["train"]["cpu_minutes"] == 30
     assert content["data"] == {"name": "moving_digits"}
     assert content["benchmark"] == {"data": "moving_mnist"}
+
+
+def test_a_model_has_defaults_of_training_of_its_own():
+    for typed, rate in (({}, 1e-3), ({"learning_rate": 0.1}, 0.1)):
+        sections = {"model": {"name": "swin_lstm"}, "data": {}, "train": typed}
+        assert settled(sections)["train"]["learning_rate"] == rate
+        assert Job.of(Path("run"), sections).config.learning_rate == rate
+    for kind in MODELS.values():
+        assert kind.train_defaults.keys() <= TrainConfig.model_fields.keys()
 
 
 def test_every_model_that_learns_has_a_laptop_recipe():

@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -86,10 +87,12 @@ def test_a_recipe_and_typed_settings_together(tmp_path: Path) -> None:
 
 
 def test_mean_frame_is_learnt_without_steps(tmp_path: Path) -> None:
-    settings = {"data": TINY["data"], "train": {"monitor": "loss"}}
-    model = framecast.train(
-        "moving_digits", tmp_path / "mean", model="mean_frame", settings=settings
-    )
+    (tmp_path / "recipe.toml").write_text('[train]\nmonitor = "loss"\n')
+    typed: dict[str, Any] = {"recipe": tmp_path / "recipe.toml", "settings": {"data": TINY["data"]}}
+    model = framecast.train("moving_digits", tmp_path / "mean", model="mean_frame", **typed)
+    typed["settings"]["train"] = {"steps": 5}
+    with pytest.raises(InputError, match=r"train\.steps does nothing for mean_frame, which learns"):
+        framecast.train("moving_digits", tmp_path / "other", model="mean_frame", **typed)
     assert 0.05 < model.mean_CHW.mean() < 0.3
     assert not (tmp_path / "mean" / "curves.png").exists()
 

@@ -30,7 +30,7 @@ from framecast.layers.conv_lstm import ConvLSTMLayer
 from framecast.layers.gates import Gates, Norm
 from framecast.layers.motion import cost_volume, move
 from framecast.missing import filled
-from framecast.models.forecaster import OutputConfig, Recurrent, State, Task
+from framecast.models.forecaster import Kernel, OutputConfig, Recurrent, State, Task, Width
 from framecast.models.paper import Paper
 
 # Logits of a model that starts from the last frame; LOG.md has the experiment.
@@ -41,10 +41,10 @@ STAY = 1.8  # that it stays, against all displacements together
 class ConvLSTMConfig(OutputConfig):
     """Settings of `ConvLSTM`."""
 
-    hidden: tuple[int, ...] = Field(
+    hidden: tuple[Width, ...] = Field(
         (48, 48), min_length=1, max_length=64, description="channels, one per layer"
     )
-    kernel: tuple[int, ...] = Field(
+    kernel: tuple[Kernel, ...] = Field(
         (3,), min_length=1, max_length=64, description="odd; one for all, or one each"
     )
     patch: Literal[1, 2, 4, 8] = Field(
@@ -67,10 +67,6 @@ class ConvLSTMConfig(OutputConfig):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if any(not 1 <= width <= 4096 for width in self.hidden):
-            raise ValueError("hidden channels lie between 1 and 4096")
-        if any(size % 2 == 0 or not 1 <= size <= 31 for size in self.kernel):
-            raise ValueError("kernels are odd and between 1 and 31")
         if len(self.kernel) not in (1, len(self.hidden)):
             raise ValueError("give one kernel for all layers, or one for each")
         if any(scale not in (1, 2, 4, 8) for scale in self.scales):

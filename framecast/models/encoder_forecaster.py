@@ -13,7 +13,7 @@ H height, W width; levels are counted from the largest size to the smallest.
 
 import math
 from collections.abc import Iterator
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
 import torch
 import torch.nn.functional as F
@@ -23,25 +23,35 @@ from torch import Tensor, nn
 from framecast.layers.conv_lstm import ConvLSTMLayer
 from framecast.layers.gates import Gates, Norm
 from framecast.layers.gathered import constant_weights
-from framecast.models.forecaster import Forecaster, ForecasterConfig, Recurrent, State, Task
+from framecast.models.forecaster import (
+    Forecaster,
+    ForecasterConfig,
+    Kernel,
+    Recurrent,
+    State,
+    Task,
+    Width,
+)
 from framecast.models.paper import Paper
 
 SLOPE = 0.2  # of the leaky rectifiers
+
+Stride = Annotated[int, Field(ge=1, le=16)]
 
 
 class EncoderForecasterConfig(ForecasterConfig):
     """Settings of `EncoderForecaster`. What is given per level starts at the largest size."""
 
-    hidden: tuple[int, ...] = Field(
+    hidden: tuple[Width, ...] = Field(
         (16, 32, 64), min_length=1, max_length=8, description="channels, one per level"
     )
-    stride: tuple[int, ...] = Field(
+    stride: tuple[Stride, ...] = Field(
         (2, 2, 2), description="by which each level is smaller than what it reads"
     )
-    down: tuple[int, ...] = Field(
+    down: tuple[Kernel, ...] = Field(
         (3, 3, 3), description="odd, at least the stride; kernels between levels"
     )
-    kernel: int = Field(3, ge=1, le=31, description="odd; of all ConvLSTMs")
+    kernel: Kernel = Field(3, description="odd; of all ConvLSTMs")
     thin: int = Field(8, ge=1, le=1024, description="channels of the maps before the first level")
     norm: Norm = Field("group", description="of the gates: none, layer or group")
 
@@ -49,15 +59,8 @@ class EncoderForecasterConfig(ForecasterConfig):
     def _fits_together(self) -> Self:
         if not len(self.hidden) == len(self.stride) == len(self.down):
             raise ValueError("hidden, stride and down have one number per level each")
-        if any(not 1 <= width <= 4096 for width in self.hidden):
-            raise ValueError("hidden channels lie between 1 and 4096")
-        if any(not 1 <= stride <= 16 for stride in self.stride):
-            raise ValueError("strides lie between 1 and 16")
-        sizes = zip(self.down, self.stride, strict=True)
-        if any(down % 2 == 0 or not stride <= down <= 31 for down, stride in sizes):
-            raise ValueError("kernels of down are odd, at least the stride and at most 31")
-        if self.kernel % 2 == 0:
-            raise ValueError("the kernel is odd")
+        if any(down < stride for down, stride in zip(self.down, self.stride, strict=True)):
+            raise ValueError("kernels of down are at least the stride")
         if self.loss == "bce":
             raise ValueError("loss=bce needs forecasts in [0, 1], and nothing keeps these there")
         return self

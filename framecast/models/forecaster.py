@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 import torch
 import torch.distributed as dist
-from pydantic import ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, model_validator
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -50,6 +50,17 @@ class Task:
             ValueError: these are no such values, or one of them is out of its range.
         """
         return TypeAdapter(cls).validate_python(values)
+
+
+def _odd(side: int) -> int:
+    if side % 2 == 0:
+        raise ValueError("give an odd number")
+    return side
+
+
+Width: TypeAlias = Annotated[int, Field(ge=1, le=4096)]
+Kernel: TypeAlias = Annotated[int, Field(ge=1, le=31), AfterValidator(_odd)]
+"""A side of convolutions that leave H and W as they are."""
 
 
 class ForecasterConfig(Settings):

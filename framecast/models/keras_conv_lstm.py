@@ -21,11 +21,10 @@ from torch import Tensor, nn
 from framecast.layers.conv_lstm import ConvLSTMLayer
 from framecast.layers.gates import Activation, Gate, Gates
 from framecast.missing import filled
-from framecast.models.forecaster import ForecasterConfig, Recurrent, State, Task
+from framecast.models.forecaster import ForecasterConfig, Kernel, Recurrent, State, Task
 from framecast.models.paper import Paper
 
 Filters = Annotated[int, Field(ge=1, le=1024)]
-Kernel = Annotated[int, Field(ge=1, le=31)]
 
 MOMENTUM, EPSILON = 0.99, 1e-3
 
@@ -53,8 +52,6 @@ class KerasConvLSTMConfig(ForecasterConfig):
     def _fits_together(self) -> Self:
         if len(self.kernels) != len(self.filters):
             raise ValueError("give one entry of filters and one of kernels for each layer")
-        if any(kernel % 2 == 0 for kernel in self.kernels):
-            raise ValueError("kernels are odd")
         return self
 
     @property

@@ -11,29 +11,25 @@ Shapes: B batch, T frames, X = B × T, C channels, H height, W width, P = C × H
 """
 
 from collections.abc import Iterator
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
 from framecast.models.forecaster import Forecaster, ForecasterConfig, Recurrent, State, Task
 from framecast.models.paper import Paper
 
+Units = Annotated[int, Field(ge=1, le=65_536)]
+
 
 class LSTMConfig(ForecasterConfig):
     """Settings of `LSTM`."""
 
-    hidden: tuple[int, ...] = Field(
+    hidden: tuple[Units, ...] = Field(
         (512,), min_length=1, max_length=16, description="units, one number per layer"
     )
-
-    @model_validator(mode="after")
-    def _in_range(self) -> Self:
-        if any(not 1 <= width <= 65_536 for width in self.hidden):
-            raise ValueError("units lie between 1 and 65536")
-        return self
 
 
 class Cell(nn.Module):

@@ -8,15 +8,15 @@ Shapes: B batch, T frames, X = T × B, C channels, D channels of the maps, H hei
 K = τ frames before.
 """
 
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
 from framecast.layers.gathered import conv2d
-from framecast.models.forecaster import OutputConfig, Recurrent, State, Task
+from framecast.models.forecaster import Kernel, OutputConfig, Recurrent, State, Task
 from framecast.models.paper import Paper
 
 SLOPE = 0.2  # of the leaky rectifiers
@@ -27,17 +27,11 @@ class MAUConfig(OutputConfig):
 
     layers: int = Field(2, ge=1, le=64, description="units above each other")
     width: int = Field(32, ge=2, le=1024, description="channels of the maps, D")
-    kernel: int = Field(3, ge=1, le=31, description="odd")
+    kernel: Kernel = Field(3, description="odd")
     tau: int = Field(5, ge=1, le=64, description="frames before that are attended to")
     halvings: int = Field(2, ge=0, le=5, description="of the frame, before the units")
     recall: bool = Field(True, description="the decoder adds the maps of the encoder")
     residual: bool = Field(False, description="each unit adds to the map that it reads")
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        if self.kernel % 2 == 0:
-            raise ValueError("the kernel is odd")
-        return self
 
 
 class MAU(Recurrent):

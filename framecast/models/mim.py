@@ -27,7 +27,7 @@ from framecast.layers import gathered
 from framecast.layers.conv_lstm import ConvLSTMLayer
 from framecast.layers.gates import Gates
 from framecast.layers.st_lstm import STLSTM, GateNorm, Norm, ReadingLayer, convolution, remember
-from framecast.models.forecaster import State, Task
+from framecast.models.forecaster import State, Task, Width
 from framecast.models.paper import Paper
 from framecast.models.zigzag import OneWidthConfig, Zigzag, zeros
 
@@ -37,7 +37,7 @@ WITH_PEEPHOLES = Gates(peephole=True)
 class MIMConfig(OneWidthConfig):
     """Settings of `MIM`."""
 
-    hidden: tuple[int, ...] = Field(
+    hidden: tuple[Width, ...] = Field(
         (32, 32), min_length=2, max_length=64, description="channels, one per layer"
     )
 

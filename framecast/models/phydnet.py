@@ -11,16 +11,16 @@ k × k kernel of the equation.
 
 import math
 from itertools import pairwise
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
 from framecast.layers.conv_lstm import ConvLSTMLayer
 from framecast.layers.gates import Gates, Norm
 from framecast.layers.gathered import conv2d
-from framecast.models.forecaster import OutputConfig, Recurrent, State, Task
+from framecast.models.forecaster import OutputConfig, Recurrent, State, Task, Width
 from framecast.models.paper import Paper
 
 
@@ -31,18 +31,12 @@ class PhyDNetConfig(OutputConfig):
     kernel: Literal[3, 5, 7] = Field(
         5, description="k of the equation: derivatives up to order k - 1 along each axis"
     )
-    residual: tuple[int, ...] = Field(
+    residual: tuple[Width, ...] = Field(
         (32,), max_length=16, description="channels of the ConvLSTM, whose last layer has D more"
     )
     moment: float = Field(0.1, ge=0, le=1000, description="weight of the moment loss")
     norm: Norm = Field("group", description="of the ConvLSTM's gates: none, layer or group")
     output: Literal["linear", "sigmoid"] = Field("sigmoid", description="sigmoid keeps [0, 1]")
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        if any(not 1 <= width <= 4096 for width in self.residual):
-            raise ValueError("channels lie between 1 and 4096")
-        return self
 
 
 class PhyDNet(Recurrent):

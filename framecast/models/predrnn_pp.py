@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from framecast.layers import gathered
 from framecast.layers.st_lstm import GateNorm, Norm, ReadingLayer, convolution, remember
 from framecast.layers.st_lstm import State as OwnState
-from framecast.models.forecaster import State, Task
+from framecast.models.forecaster import State, Task, Width
 from framecast.models.paper import Paper
 from framecast.models.zigzag import Zigzag, ZigzagConfig, zeros
 
@@ -30,7 +30,7 @@ from framecast.models.zigzag import Zigzag, ZigzagConfig, zeros
 class PredRNNPPConfig(ZigzagConfig):
     """Settings of `PredRNNPP`. Layers may be of different widths."""
 
-    hidden: tuple[int, ...] = Field(
+    hidden: tuple[Width, ...] = Field(
         (32, 32), min_length=2, max_length=64, description="channels, one per layer"
     )
 

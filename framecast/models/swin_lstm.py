@@ -241,7 +241,7 @@ class SwinLSTM(Recurrent):
         arxiv="2308.09891",
     )
     about: ClassVar[str] = "attention in place of convolutions, streams; for long training"
-    # At 4e-3 its sigmoid saturates, in black.
+    # At 4e-3 its gates saturate within minutes, and no gradient passes them.
     train_defaults: ClassVar[dict[str, Any]] = {"learning_rate": 1e-3}
 
     def __init__(self, config: SwinLSTMConfig, task: Task) -> None:

@@ -16,28 +16,20 @@ from torch import Tensor, nn
 
 from framecast.layers import gathered
 from framecast.layers.st_lstm import Norm, ReadingLayer
-from framecast.models.forecaster import OutputConfig, Recurrent, State, Task
+from framecast.models.forecaster import Kernel, OutputConfig, Recurrent, State, Task, Width
 
 
 class ZigzagConfig(OutputConfig):
     """Settings of the models that share this."""
 
-    hidden: tuple[int, ...] = Field(
+    hidden: tuple[Width, ...] = Field(
         (32, 32), min_length=1, max_length=64, description="channels, one per layer"
     )
-    kernel: int = Field(3, ge=1, le=31, description="odd; of all layers")
+    kernel: Kernel = Field(3, description="odd; of all layers")
     patch: Literal[1, 2, 4, 8] = Field(
         4, description="side of the square of pixels in one position"
     )
     norm: Norm = Field("group", description="of the gates: none or group")
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        if any(not 1 <= width <= 4096 for width in self.hidden):
-            raise ValueError("hidden channels lie between 1 and 4096")
-        if self.kernel % 2 == 0:
-            raise ValueError("kernels are odd")
-        return self
 
 
 class OneWidthConfig(ZigzagConfig):

@@ -87,12 +87,12 @@ def test_it_does_not_read_what_it_forecasts():
     ("settings", "says"),
     [
         ({"stride": (2, 2)}, "one number per level"),
-        ({"down": (3, 4, 3)}, "kernels of down are odd"),
+        ({"down": (3, 4, 3)}, r"down.1 is 4: give an odd number"),
         ({"down": (3, 1, 3)}, "at least the stride"),
-        ({"kernel": 2}, "the kernel is odd"),
+        ({"kernel": 2}, "kernel is 2: give an odd number"),
         ({"loss": "bce"}, "loss=bce needs forecasts in"),
-        ({"stride": (2, 0, 2)}, "strides lie between 1 and 16"),
-        ({"hidden": (2, 0, 2)}, "hidden channels lie between"),
+        ({"stride": (2, 0, 2)}, "stride.1 is 0: input should be greater than or equal to 1"),
+        ({"hidden": (2, 0, 2)}, "hidden.1 is 0: input should be greater"),
         ({"teacher_forcing": 0.5}, "teacher_forcing is not a setting"),
     ],
 )

@@ -64,5 +64,5 @@ def test_other_sizes_are_stretched_and_the_own_is_not():
 
 
 def test_no_units_are_refused():
-    with pytest.raises(InputError, match="units lie between"):
+    with pytest.raises(InputError, match=r"hidden\.1 is 0: input should be"):
         build_model("lstm", {"hidden": (4, 0)})

@@ -99,7 +99,7 @@ def test_teacher_forcing_fades_out():
 
 
 def test_what_does_not_fit_is_refused():
-    with pytest.raises(InputError, match="the kernel is odd"):
+    with pytest.raises(InputError, match="kernel is 4: give an odd number"):
         build_model("mau", {"kernel": 4})
     with pytest.raises(InputError, match="loss=bce needs output=sigmoid"):
         build_model("mau", {"loss": "bce"})

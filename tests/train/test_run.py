@@ -111,8 +111,8 @@ def test_ctrl_c_leaves_a_run_that_loads(tmp_path: Path) -> None:
     ("section", "values", "says"),
     [
         ("model", {"hiden": 3}, "did you mean hidden"),
-        ("model", {"hidden": "0"}, "between 1 and 4096"),
-        ("model", {"kernel": "4"}, "kernels are odd"),
+        ("model", {"hidden": "0"}, "greater than or equal to 1"),
+        ("model", {"kernel": "4"}, "give an odd number"),
         ("model", {"kernel": "3,3,3"}, "one kernel for all layers"),
         ("model", {"loss": "bce"}, "needs output=sigmoid"),
         ("data", {"axes": "TNHW"}, "data.axes is not a setting"),

@@ -148,7 +148,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path, suffix):
         with full_disk(limit), pytest.raises(InputError, match=r"cannot be written \(\D+\): "):
             write(Clip(FRAMES), path)
         assert names(tmp_path) == [f"whole{suffix}"]
-    with full_disk(size):
+    with full_disk(2 * size):  # once in thousands an encoder takes some bytes more
         write(Clip(FRAMES), path)
 
 

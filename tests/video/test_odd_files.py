@@ -21,6 +21,8 @@ DEVIATIONS = {
     "pillow/iss634.webp": (42, False),
     # The APNG specification calls numbers that do not follow each other an error.
     "pillow/sequence_gap.png": (1, True),
+    # Cut out of a film of 31.8 s, as its header says; FFmpeg just ends.
+    "ffmpeg/RRSF49-short.mp4": (107, True),
     # The header promises more frames than there are: the two that are come, and the lack is told.
     "pillow/syntax_num_frames_high.png": (2, True),
 }
@@ -74,7 +76,8 @@ def test_windows_are_those_of_a_full_decode(entry):
     path, count = ODD / entry["file"], int(entry.get("frames_decoded", 0))
     if entry["ends_in_error"] or count < 40 or entry["file"].startswith("pillow"):
         return
-    whole = [picture_HWC for picture_HWC, _ in frames(path, size=32)]
+    # Not to the end, where some break off.
+    whole = [picture_HWC for picture_HWC, _ in frames(path, size=32, stop=count)]
     for start in (33, count // 2, count - 2):
         part = [
             picture_HWC for picture_HWC, _ in frames(path, size=32, start=start, stop=start + 2)

@@ -182,10 +182,11 @@ main(int(sys.argv[1]))
 def test_a_late_forecast_is_given_up():
     kitchen = Kitchen({"sources": (), "runs": None, "batch": 8}, SLOW)
     with running(limits=Limits(deadline=1.5), kitchen=kitchen) as client:
-        answer = post(client, npy(), past=1, horizon=100)
+        ask = {"model": "persistence", "past": 1}
+        answer = post(client, npy(), **ask, horizon=100)
         assert answer.status_code == 504
         assert answer.json()["what"] == "was not done within 1.5 s"
-        assert post(client, npy(), past=1, horizon=1).status_code == 200, "the thread is free"
+        assert post(client, npy(), **ask, horizon=1).status_code == 200, "the thread is free"
 
 
 def test_a_body_that_does_not_come_is_cut_off():

@@ -52,15 +52,16 @@ def read(
         rate: frames per second of the clip. By default it is that of the file; where more than one
             frame in 100 is shown for longer or shorter, as in a gif or a recorded screen, the clip
             gets what is on display at each step of the usual length, with a warning. "stored" takes
-            each frame once. `start`, `stop` and `every` count stored frames.
+            each frame once. `start`, `stop` and `every` count stored frames. An array has no times
+            of its own and takes the rate that is given; a grid has, and takes none.
 
     Returns:
         The clip: uint8 for pictures, the values themselves for arrays and grids. Films and
         animations have three channels unless they are stored as grey.
 
     Raises:
-        InputError: the path cannot be read, has no frame between `start` and `stop`, or more
-            frames than half of the machine's memory holds.
+        InputError: the path cannot be read, the rate is no number or is given for a grid, there is
+            no frame between `start` and `stop`, or more than half of the machine's memory holds.
 
     >>> from tempfile import TemporaryDirectory
     >>> from framecast.video.write import write

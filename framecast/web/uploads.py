@@ -66,7 +66,8 @@ def _is_npy(path: Path) -> bool:
 def _array(path: Path, count: int, every: int, side: int | None) -> Clip:
     shape = arrays.load(path).shape
     size = _fitted((shape[1], shape[2]), side) if len(shape) in (3, 4) else None
-    start = max(0, -(-shape[0] // every) - count) * every  # no more frames than needed are scaled
+    length = shape[0] if shape else 0
+    start = max(0, -(-length // every) - count) * every  # no more frames than needed are scaled
     last = read(path, start=start, every=every, size=size)
     # A copy: the file, or the whole of its values, is let go of.
     return replace(last, frames_THWC=last.frames_THWC.copy())

@@ -98,6 +98,7 @@ def test_measured_values_with_gaps_are_forecast(client):
         (b"hello there", {}, "clip.npy is text"),
         (b"\x93NUMPY\x01\x00garbage", {}, "clip.npy is a damaged array"),
         (b"GIF89a" + bytes(50), {}, "clip.npy is a broken picture"),
+        (to_npy(np.float32(1)), {}, "clip.npy has the shape ()"),
         (npy(5), {}, "the model reads 10: give a longer video or past=5"),
         (npy(), {"compare": True, "horizon": 15}, "has 20 frames, the model reads 10 and 15 are"),
         (npy(), {"model": "../../etc/passwd"}, "is not on offer"),

@@ -6,7 +6,7 @@ import { dataName, t } from "./words.js";
 const AGAIN = 3000; // milliseconds
 const $ = (id) => document.getElementById(id);
 
-let chosen = null, timer = null, told = null, shown = "", wanted = "", followed = true;
+let chosen = null, timer = null, told = null, shown = "", followed = true;
 
 export function open() {
   renew();
@@ -80,18 +80,18 @@ async function picture() {
   $("sample-step").textContent = step;
   $("sample-picture").alt = t("sample_alt", { n: step });
   if (key === shown) return;
-  wanted = key;
+  shown = key;
   let made;
   try {
     made = await blob(`/v1/runs/${encodeURIComponent(chosen)}/samples/${step}`);
   } catch (error) {
     if (!(error instanceof Trouble)) throw error;
+    if (key !== shown) return;
     $("sample-picture").removeAttribute("src"); // not that of another run; asked for again soon
     shown = "";
     return;
   }
-  if (key !== wanted) return;
-  shown = key;
+  if (key !== shown) return;
   URL.revokeObjectURL($("sample-picture").src);
   $("sample-picture").src = URL.createObjectURL(made);
 }

@@ -10,6 +10,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
@@ -89,7 +90,7 @@ def export(
     plain equations. Each file is read back and run on drawn digits before it may stay.
 
     Args:
-        model: on the CPU, in float32.
+        model: any forecaster; a copy on the CPU, in float32, is written.
         path: .onnx or .pt2. The step of a recurrent model goes to NAME_step beside it: a frame and
             a state, zeros at first, to the next frame and state. It runs for any length.
         past: M; by default that of training.
@@ -112,6 +113,7 @@ def export(
     horizon = task.future if horizon is None else horizon
     size = (task.height, task.width) if size is None else size
     _check(model, past, horizon, size)
+    model = deepcopy(model).cpu().float()
     with inference(model), _quiet():
         files = [_exported(_whole(model, past, horizon, size), path, size, model.multiple)]
         step = _step(model, past, horizon, size)

@@ -1,8 +1,10 @@
-"""Which processor this is, by what the machine tells of it."""
+"""Which processor this is, by what the machine tells of it, and what computes."""
 
 import platform
 from functools import cache
 from pathlib import Path
+
+from framecast.errors import counted
 
 
 @cache
@@ -21,6 +23,11 @@ def processor() -> str:
     name = _told().get("model name") or platform.processor() or platform.machine()
     family = _told().get("cpu family")
     return f"{name} family {family}" if family else name
+
+
+def computer(device: str, threads: int, processor: str) -> str:
+    """What computes, in words: the GPU, or threads of the processor."""
+    return device if device != "cpu" else f"{counted(threads, 'thread')} of {processor}"
 
 
 def instructions() -> str:

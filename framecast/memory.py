@@ -37,6 +37,14 @@ def _number(text: str, pattern: str) -> int:
     return int(found[1]) if found else 0
 
 
+def room(device: torch.device) -> int:
+    """Bytes that tensors on this device can take."""
+    if device.type != "cuda":
+        return available()
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + unused
+
+
 def said(size: float) -> str:
     """A number of bytes as people say it.
 

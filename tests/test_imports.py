@@ -9,8 +9,9 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "framecast"
 
 LEVELS = [
-    ["child", "errors", "machine"],
-    ["clip", "clock", "compiled", "files", "memory", "missing", "settings"],
+    ["errors"],
+    ["child", "machine"],
+    ["clip", "clock", "compiled", "devices", "files", "memory", "missing", "settings"],
     ["video", "layers", "losses", "metrics"],
     ["data", "models"],
     ["checkpoint", "forecast", "check"],

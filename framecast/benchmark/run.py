@@ -22,10 +22,11 @@ from framecast.benchmark.speed import sequences_per_second
 from framecast.benchmark.trials import Trial, origin_of, windows_of
 from framecast.checkpoint import CONFIG, load, read_config, steps
 from framecast.checkpoint.lock import locked
-from framecast.errors import Finished, InputError, counted
+from framecast.errors import Finished, InputError
 from framecast.evaluate import Score, evaluate_run
 from framecast.files import write_atomic
 from framecast.forecast import rollout
+from framecast.machine import computer
 from framecast.models.forecaster import Forecaster
 from framecast.models.size import size_of
 from framecast.train import resume, train
@@ -157,13 +158,13 @@ def _text(value: float) -> str:
 
 def _of_model(model: Forecaster) -> Row:
     size, here = size_of(model), hardware()
+    device = "cpu" if model.device.type == "cpu" else here["device"]
     return {
         "parameters": str(size.parameters),
         "macs": str(size.macs),
         "flops": str(2 * size.macs),
         "forecasts_per_second": f"{sequences_per_second(model, BATCH):.3g}",
-        # Not on a GPU, where there is one: what is loaded is on the CPU.
-        "forecasts_on": f"{counted(here['threads'], 'thread')} of {here['processor']}",
+        "forecasts_on": computer(device, here["threads"], here["processor"]),
     }
 
 

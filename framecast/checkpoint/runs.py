@@ -3,16 +3,19 @@
 import logging
 from pathlib import Path
 
+import torch
+
 from framecast.checkpoint import model_files, steps
 from framecast.checkpoint.model_files import CONFIG, WEIGHTS
 from framecast.checkpoint.places import find
+from framecast.devices import find_device
 from framecast.errors import InputError
 from framecast.models.forecaster import Forecaster
 
 log = logging.getLogger("framecast")
 
 
-def load(source: str | Path) -> Forecaster:
+def load(source: str | Path, device: str | torch.device | None = None) -> Forecaster:
     """Load a trained model, ready to forecast.
 
     Of a run these are the weights with the best validation score. Where they are damaged, or there
@@ -21,16 +24,24 @@ def load(source: str | Path) -> Forecaster:
     Args:
         source: a run or weights folder, weights of `shipped`, hf://ORG/NAME or
             hf://ORG/NAME@REVISION, or the name of a model with nothing to learn.
+        device: where it computes, such as cpu or cuda:1; by default the GPU where there is one.
+            What forecasts, scores or explains takes frames on the CPU all the same.
 
     Returns:
-        The model on the CPU, in evaluation mode.
+        The model in evaluation mode.
 
     Raises:
-        InputError: there is no such run, it is damaged, or the model needs training.
+        InputError: there is no such run, it is damaged, the model needs training, or there is no
+            such device.
 
     >>> load("persistence").training
     False
     """
+    where = find_device(device)
+    return _load(source).to(where)
+
+
+def _load(source: str | Path) -> Forecaster:
     run = find(source)
     checkpoints = steps.committed(run)[: steps.MOST]
     if not checkpoints:

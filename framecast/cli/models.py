@@ -55,11 +55,13 @@ def models(
 
 def _rows(speed: bool) -> Iterator[Row]:
     from framecast.benchmark.speed import sequences_per_second
+    from framecast.devices import find_device
     from framecast.models import MODELS, build_model
     from framecast.models.size import size_of
 
+    device = find_device()
     for name, kind in MODELS.items():
-        model = build_model(name)
+        model = build_model(name).to(device)
         rate = sequences_per_second(model) if speed else None
         yield Row(name, kind.paper, size_of(model), rate, kind.about)
 

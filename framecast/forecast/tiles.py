@@ -20,7 +20,7 @@ from framecast.clip import Clip, to_tensor
 from framecast.errors import InputError
 from framecast.forecast.inference import futures
 from framecast.forecast.progress import told
-from framecast.memory import Peak, available, said
+from framecast.memory import Peak, room, said
 from framecast.models.forecaster import Forecaster
 from framecast.models.reach import reach
 
@@ -75,10 +75,10 @@ def plan_tiles(
             return None
         per_pixel = _bytes_per_pixel(model, past)
         needed = int(per_pixel * past.size[0] * past.size[1])
-        room = min(MOST_MEMORY, available() // 2)
-        if needed <= room:
+        most = min(MOST_MEMORY, room(model.device) // 2)
+        if needed <= most:
             return None
-        side = max(LEAST_TILE, int((room / per_pixel) ** 0.5))
+        side = max(LEAST_TILE, int((most / per_pixel) ** 0.5))
     side = max(1, side // model.multiple) * model.multiple
     if side >= max(past.size):
         return None

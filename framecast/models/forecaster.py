@@ -6,7 +6,7 @@ Shapes: B batch, M past frames, N future frames, T any frames, C channels, H hei
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 import torch
@@ -96,6 +96,12 @@ class Forecaster(nn.Module):
         super().__init__()
         self.config: Any = config
         self.task = task
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are; the CPU for what has none."""
+        tensors = chain(self.parameters(), self.buffers())
+        return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
     def frames(self, past_BMCHW: Tensor) -> Iterator[Tensor]:
         """Yield frame_BCHW after frame_BCHW, for ever."""

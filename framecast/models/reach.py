@@ -50,12 +50,11 @@ def reach(model: Forecaster) -> int:
 def _reach_in(model: Forecaster, side: int) -> int:
     """As far as it can be seen in frames of this side."""
     places = min(PLACES, model.multiple)
-    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     past = model.task.past if isinstance(model, Direct) else 2
     generator = torch.Generator().manual_seed(0)
     samples = SAMPLES if side < LARGE else 1
     shape = (places * samples, past, model.task.channels, side, side)
-    past_BMCHW = torch.rand(shape, generator=generator).to(device)
+    past_BMCHW = torch.rand(shape, generator=generator).to(model.device)
     last_BCHW = past_BMCHW[:, -1].clone().requires_grad_()
     given_BMCHW = torch.cat([past_BMCHW[:, :-1], last_BCHW[:, None]], dim=1)
     (next_BCHW,) = islice(model.frames(given_BMCHW), 1)
@@ -67,7 +66,7 @@ def _reach_in(model: Forecaster, side: int) -> int:
     (gradient,) = torch.autograd.grad(pixels.sum(), last_BCHW, allow_unused=True)
     if gradient is None:
         return 0
-    influence_BHW = gradient.abs().sum(dim=1)
+    influence_BHW = gradient.abs().sum(dim=1).cpu()
     return max(_farthest(influence_BHW[i::places].mean(dim=0), at) for i, at in enumerate(middles))
 
 
@@ -78,7 +77,7 @@ def _farthest(influence_HW: Tensor, middle: int) -> int:
     distance_HW = torch.maximum(down_H.abs()[:, None], aside_W.abs())
     far = torch.cat([influence_HW[[0, -1]], influence_HW.T[[0, -1]]])  # through a norm, if at all
     size_D = torch.bincount(distance_HW.flatten())
-    ring_D = torch.bincount(distance_HW.flatten(), weights=influence_HW.flatten().cpu())
-    counts_D = (ring_D >= SHARE * ring_D.max()) & (ring_D >= LEAK * far.mean().cpu() * size_D)
+    ring_D = torch.bincount(distance_HW.flatten(), weights=influence_HW.flatten())
+    counts_D = (ring_D >= SHARE * ring_D.max()) & (ring_D >= LEAK * far.mean() * size_D)
     farthest = torch.nonzero(counts_D & (ring_D > 0))
     return int(farthest.max()) if len(farthest) else 0

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from framecast.checkpoint import config_of, find
-from framecast.errors import InputError, counted
+from framecast.errors import InputError
+from framecast.machine import computer
 from framecast.metrics.choice import has_heading, heading
 from framecast.models import model_name
 from framecast.models.forecaster import Forecaster
@@ -149,9 +150,8 @@ def _training(run: Path) -> str:
         rows = [*csv.DictReader((run / "log.csv").read_text(encoding="utf-8").splitlines())]
         seconds = max(float(row["seconds"]) for row in rows)
         about = json.loads((run / "environment.json").read_text(encoding="utf-8"))
-        steps, device = max(int(row["step"]) for row in rows), about["device"]
-        threads = counted(about["threads"], "thread")
-        where = f"{threads} of {about['processor']}" if device == "cpu" else device
+        steps = max(int(row["step"]) for row in rows)
+        where = computer(about["device"], about["threads"], about["processor"])
         torch = about["versions"]["torch"]
     except (OSError, ValueError, KeyError, TypeError):
         return "Its time was not written down."

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from framecast.benchmark.rows import TASK, TRAINING, Row
-from framecast.errors import counted
+from framecast.machine import computer
 
 # A training, whatever its seed.
 RECIPE = tuple(key for key in TRAINING if key != "seed")
@@ -75,8 +75,7 @@ class Entry:
     @property
     def machine(self) -> str:
         """What it was trained on."""
-        on = f"{counted(int(self.text('threads')), 'thread')} of {self.text('processor')}"
-        return on if self.text("device") == "cpu" else self.text("device")
+        return computer(self.text("device"), int(self.text("threads")), self.text("processor"))
 
     @property
     def per_lead(self) -> list[float]:

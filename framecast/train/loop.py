@@ -180,7 +180,7 @@ def validate(model: Forecaster, windows: Windows, config: TrainConfig) -> tuple[
 
 
 def _loss(model: Forecaster, past_BMCHW: Tensor, future_BNCHW: Tensor) -> float:
-    device, objective = next(model.parameters()).device, Objective(model, mixed=False)
+    device, objective = model.device, Objective(model, mixed=False)
     with torch.no_grad():
         return float(objective(past_BMCHW.to(device), future_BNCHW.to(device), 1.0))
 

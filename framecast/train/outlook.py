@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from framecast.data.cutting import ClipWindows
 from framecast.data.motion import measure_motion
 from framecast.data.summary import summarize
 from framecast.data.windows import Dataset
 from framecast.errors import InputError, counted
-from framecast.memory import Peak, available, said
+from framecast.memory import Peak, room, said
 from framecast.models.forecaster import Forecaster, learns
 from framecast.models.reach import reach
 from framecast.train.config import TrainConfig
@@ -75,10 +74,10 @@ def look_ahead(model: Forecaster, data: Dataset, config: TrainConfig, device: Pr
         _warn_of_motion(model, data.train)
     expected = estimate(model, data, config, device)
     log.info(expected.say())
-    room = _room(device.device)
-    if expected.more > 0.8 * room:
-        what = f"need {said(expected.more)} more memory, {said(room)} are free"
-        if expected.more > ROOM * room:
+    free = room(device.device)
+    if expected.more > 0.8 * free:
+        what = f"need {said(expected.more)} more memory, {said(free)} are free"
+        if expected.more > ROOM * free:
             raise InputError("these settings", what, what_to_lower(model))
         log.warning("these settings %s: %s", what, what_to_lower(model))
 
@@ -125,13 +124,9 @@ def estimate(
     pieces = len(index_B) / 2 * window_2TCHW.numel() / piece_2TCHW.numel()
     more = int(SCRATCH * max(0, peak.bytes - weights) * pieces) + COPIES * weights
     seconds = float("nan")
-    if more < 0.8 * _room(processes.device):
+    if more < 0.8 * room(processes.device):
         seconds = objective.seconds(lambda: data.train.batch(index_B).to(processes.device), 1)
     return Estimate(_resident() + more, more, seconds, sampler.steps_per_epoch)
-
-
-def _room(device: torch.device) -> int:
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available()
 
 
 def _resident() -> int:

@@ -71,10 +71,10 @@ def test_nothing_is_measured_when_nobody_listens(monkeypatch, data):
 
 def test_too_little_memory_is_a_warning_or_the_end(caplog, monkeypatch, data):
     needs = estimate(model_for(data), data, TrainConfig(batch=2), ALONE).more
-    monkeypatch.setattr(outlook, "available", lambda: int(0.99 * needs))
+    monkeypatch.setattr(outlook, "room", lambda _: int(0.99 * needs))
     assert [level for level, _ in lines(caplog, data)][-2:] == ["INFO", "WARNING"]
     assert "? per epoch" in caplog.messages[-2]
-    monkeypatch.setattr(outlook, "available", lambda: needs // 2)
+    monkeypatch.setattr(outlook, "room", lambda _: needs // 2)
     with pytest.raises(InputError, match=r"need .* MB are free: --set model\.memory=low, "):
         lines(caplog, data)
 

@@ -68,7 +68,9 @@ class TrainConfig(Settings):
     ema: float = Field(0.0, ge=0, lt=1, description="decay of averaged weights; 0 for none")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="of convolutions")
     seed: int = Field(0, ge=0, lt=2**31, description="of weights, order and sampling")
-    validations: int = Field(10, ge=1, description="per run; with epochs, one after each instead")
+    validations: int | None = Field(
+        None, ge=1, description="per run; the default is one after each epoch, or 10 without epochs"
+    )
     validation_windows: int = Field(256, ge=1, description="at most so many per validation")
     save_minutes: float = Field(
         5.0, gt=0, description="between checkpoints; there is also one at each validation"

@@ -48,6 +48,7 @@ class Progress:
 
 
 GROW = 0.7  # LOG.md has the experiment
+VALIDATIONS = 10  # per run without epochs
 SHORTEST = 3  # frames: two show a speed, three that it lasts
 
 Watch = Callable[[Forecaster, Progress], None]
@@ -328,8 +329,8 @@ class Due:
     """When to validate: after each epoch, or a fixed number of times per run; always at the end."""
 
     def __init__(self, config: TrainConfig, steps_per_epoch: int) -> None:
-        self.every = steps_per_epoch if config.epochs else None
-        self.validations, self.done = config.validations, 0
+        self.every = steps_per_epoch if config.epochs and config.validations is None else None
+        self.validations, self.done = config.validations or VALIDATIONS, 0
 
     def __call__(self, step: int, share: float) -> bool:
         """True when a validation is due after this step."""

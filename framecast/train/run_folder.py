@@ -44,7 +44,7 @@ def refuse_taken(path: Path) -> None:
         InputError: it does.
     """
     if (path / CONFIG).exists() or steps.committed(path):
-        fix = f"go on with --resume {path}, choose another folder, or remove it"
+        fix = f"choose another folder, remove it, or go on: framecast train --resume {path}"
         raise InputError(path, "holds a run already", fix)
 
 

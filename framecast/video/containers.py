@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from framecast.errors import InputError
 from framecast.video import worker
+from framecast.video.films import reason
 from framecast.video.selection import Pictures, Selection
 
 BT709 = 1  # the number of these colours in every table of H.273
@@ -38,10 +39,6 @@ def decode(path: Path, selection: Selection) -> Pictures:
         CutShort: it breaks off after some frames.
     """
     return worker.decode("film", path, selection)
-
-
-def _reason(error: Exception) -> str:
-    return str(getattr(error, "strerror", None) or error)
 
 
 class Codec(NamedTuple):
@@ -140,7 +137,7 @@ def naming_trouble(path: Path, size: tuple[int, int]) -> Iterator[None]:
     except av.FFmpegError as error:
         if isinstance(error, OSError) and not isinstance(error, ValueError):
             raise
-        what = f"cannot hold frames of {size[1]}×{size[0]} pixels ({_reason(error)})"
+        what = f"cannot hold frames of {size[1]}×{size[0]} pixels ({reason(error)})"
         raise InputError(path.name, what, "write a folder of pictures, or .npy") from None
 
 

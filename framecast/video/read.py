@@ -70,7 +70,7 @@ def read(
     ...     read(path, every=2, size=8, grey=True).frames_THWC.shape
     (3, 8, 8, 1)
     """
-    where = Path(path)
+    where = _path_of(path)
     if family(where) == "array":
         clip = arrays.read(where, _select(start, stop, every, size, grey))
         check_rate(rate)
@@ -122,8 +122,16 @@ def frames(
         InputError: the path cannot be read.
         CutShort: it breaks off after some frames.
     """
-    selection = _select(start, stop, every, size, grey)
-    return _decode(Path(path), family(Path(path)), selection)
+    selection, where = _select(start, stop, every, size, grey), _path_of(path)
+    return _decode(where, family(where), selection)
+
+
+def _path_of(path: str | Path) -> Path:
+    try:
+        return Path(path)
+    except TypeError:
+        fix = "give the path of a video, or make a framecast.Clip of frames"
+        raise InputError("what is to be read", f"is a {type(path).__name__}", fix) from None
 
 
 def _select(

@@ -75,7 +75,7 @@ def test_an_interrupt_ends_it_and_leaves_a_film(tmp_path, number):
         ("clip.mp4 --frames 3", "--frames does nothing without --live"),
         ("--live http://host/ -o film.gif", "choose .mp4 or .webm"),
         ("--live http://host/ --horizon 0", "horizon is 0"),
-        ("--live http://127.0.0.1:9/x --seconds 2", "gave no frame (cannot be read (Connection"),
+        ("--live http://127.0.0.1:9/x --seconds 4", "gave no frame (cannot be read (Connection"),
     ],
 )
 def test_bad_input_gets_one_line_and_exit_2(run, tmp_path, words, says):

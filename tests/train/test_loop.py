@@ -103,6 +103,8 @@ def test_sampler_never_repeats_an_endless_split() -> None:
 def test_validations_are_due_at_equal_shares_and_at_the_end() -> None:
     due = Due(TrainConfig(steps=10, validations=4), steps_per_epoch=3)
     assert [step for step in range(1, 11) if due(step, step / 10)] == [3, 5, 8, 10]
+    due = Due(TrainConfig(epochs=3, validations=2), steps_per_epoch=3)
+    assert [step for step in range(1, 10) if due(step, step / 9)] == [5, 9]
     due = Due(TrainConfig(epochs=3), steps_per_epoch=3)
     assert [step for step in range(1, 10) if due(step, step / 9)] == [3, 6, 9]
 

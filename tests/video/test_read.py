@@ -9,7 +9,7 @@ from PIL import Image
 from framecast.clip import Clip
 from framecast.errors import InputError
 from framecast.video.pace import pace
-from framecast.video.read import family, read
+from framecast.video.read import family, frames, read
 from framecast.video.write import write
 
 STREET = Path(__file__).parents[3] / "shared/data/street"
@@ -154,3 +154,9 @@ def test_a_start_behind_the_end_is_refused(tmp_path, suffix):
     path = write(Clip(FRAMES), tmp_path / f"clip{suffix}")
     with pytest.raises(InputError, match="has no frame number 9: give a smaller start"):
         read(path, start=9)
+
+
+@pytest.mark.parametrize("read_it", [read, frames])
+def test_what_is_no_path_is_refused(read_it):
+    with pytest.raises(InputError, match="is a ndarray: give the path of a video, or make a frame"):
+        read_it(np.zeros((5, 8, 8, 1), np.uint8))

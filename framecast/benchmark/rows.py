@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from framecast.checkpoint.lock import wait_for
 from framecast.errors import InputError
 from framecast.files import cannot_write
 
@@ -44,23 +45,24 @@ COLUMNS = (
 
 
 def append(path: Path, rows: Iterable[Row], columns: Sequence[str] = COLUMNS) -> None:
-    """Add rows at the end, at once; the first ones also write the names of the columns.
+    """Add rows at the end, at once; who makes the file also writes the names of the columns.
 
     Raises:
         InputError: the file has other columns, or cannot be written.
     """
-    new = not path.exists()
-    if not new and not path.read_text(encoding="utf-8").startswith(",".join(columns) + "\n"):
-        raise InputError(path, "has other columns", "move it away, or write elsewhere")
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    if new:
-        writer.writeheader()
     writer.writerows(rows)
+    names = ",".join(columns) + "\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", newline="", encoding="utf-8") as file:
-            file.write(text.getvalue())
+        with path.open("a+", newline="", encoding="utf-8") as file:
+            wait_for(file)
+            file.seek(0)
+            there = file.readline()
+            if there not in ("", names):
+                raise InputError(path, "has other columns", "move it away, or write elsewhere")
+            file.write(text.getvalue() if there else names + text.getvalue())
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:

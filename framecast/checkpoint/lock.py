@@ -4,7 +4,7 @@ import logging
 import os
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import IO
@@ -61,6 +61,13 @@ def owner(run: Path) -> str:
         return (run / FOLDER / NAME).read_text(errors="replace")
     except OSError:
         return ""
+
+
+def wait_for(file: IO[str]) -> None:
+    """Keep other processes that ask waiting until this file is closed, where it can be locked."""
+    if fcntl is not None:
+        with suppress(OSError):
+            fcntl.lockf(file, fcntl.LOCK_EX)
 
 
 def _taken(file: IO[str]) -> bool:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -26,6 +27,8 @@ from framecast.train import train
 from framecast.train.config import TrainConfig, read_recipe, shipped_recipes
 from framecast.train.run import Job
 from tests.train.short_runs import ended, forked
+
+FORK = multiprocessing.get_context("fork")
 
 RECIPE = """
 [model]
@@ -373,3 +376,15 @@ def test_rows_come_back_and_other_tables_are_refused(tmp_path):
     path.write_text(",".join(rows.COLUMNS) + "\n1,2,3\n")  # cut off
     with pytest.raises(InputError, match="is no table of these results"):
         read(path)
+
+
+def test_those_who_begin_a_table_together_name_its_columns_once(tmp_path):
+    row = dict.fromkeys(COLUMNS, "") | {"model": "persistence"}
+    for name in ("a", "b", "c", "d"):
+        path = tmp_path / name
+        writers = [FORK.Process(target=append, args=(path, [row])) for _ in range(4)]
+        for writer in writers:
+            writer.start()
+        for writer in writers:
+            writer.join()
+        assert read(path) == [row] * 4

@@ -18,10 +18,11 @@ tutorial, gates, stream, zoo, memory or gpu."
 
 ABOUT = f"""\
 Medians of interleaved repeats in one run, made by {COMMANDS}; all rows, with their spread, versions
-and commits, are in `results/speed.csv`. In brackets: how many times the seconds of ours. *Plain* is
-a PyTorch cell with one convolution of the concatenated input and state per step. *Bound* is the
-time of the convolutions alone, from their FLOPs and the best rate measured for their shapes; ours
-may fall below it, by Winograd's algorithm (`framecast/layers/winograd.py`)."""
+and commits, are in `results/speed.csv`. In brackets: how many times the seconds of ours, the median
+over the rounds. *Plain* is a PyTorch cell with one convolution of the concatenated input and state
+per step. *Bound* is the time of the convolutions alone, from their FLOPs and the best rate that was
+measured for their shapes; ours may fall below it, by Winograd's algorithm
+(`framecast/layers/winograd.py`)."""
 
 HEAD = "| benchmark | work | ours | others | bound |\n|---|---|---|---|---|"
 
@@ -76,7 +77,7 @@ def _line(rows: list[Row]) -> str:
 def _best_of_ours(rows: list[Row]) -> Row:
     ours = [row for row in rows if row["contestant"].startswith("ours")]
     last = max(row["date"] for row in ours)
-    return min((row for row in ours if row["date"] == last), key=lambda row: float(row["ratio"]))
+    return min((row for row in ours if row["date"] == last), key=lambda row: float(row["seconds"]))
 
 
 def _measured(row: Row) -> str:

@@ -176,7 +176,7 @@ plt.show()
 # ## It trains on the test file
 #
 # The tutorial takes its training sequences from `mnist_test_seq.npy`, and parts them without a seed. Here training, validation and test have digits of their own, and
-# `framecast check --data moving_digits` looks for frames that are on two sides.
+# `framecast check RUN --data moving_digits` looks for frames that are on two sides.
 #
 # # The better way
 #

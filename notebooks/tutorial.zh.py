@@ -172,7 +172,7 @@ plt.show()
 # %% [markdown]
 # ## 它在测试文件上训练
 #
-# 教程的训练序列取自 `mnist_test_seq.npy`，划分也没有随机种子。这里训练、验证和测试各有自己的数字，`framecast check --data moving_digits` 会查找同时出现在两边的帧。
+# 教程的训练序列取自 `mnist_test_seq.npy`，划分也没有随机种子。这里训练、验证和测试各有自己的数字，`framecast check RUN --data moving_digits` 会查找同时出现在两边的帧。
 #
 # # 更好的做法
 #

@@ -93,6 +93,9 @@ def test_the_site_loads_nothing_from_elsewhere(tmp_path):
     assert built.returncode == 0, built.stderr
     assert (tmp_path / "site" / "zh" / "index.html").exists()
     assert outside(tmp_path / "site") == []
+    example = (tmp_path / "site" / "add-a-model.html").read_text("utf-8")
+    for shown in ("class ConvGRUConfig", "class ConvGRU", "def step"):  # of examples/conv_gru.py
+        assert shown in re.sub(r"<[^>]+>", "", example)
     (tmp_path / "site" / "more.html").write_text("<script src=//x.org/a.js></script>")
     (tmp_path / "site" / "more.css").write_text("@font-face {src: url(https://x.org/a.woff)}")
     assert outside(tmp_path / "site") == ["//x.org/a.js", "https://x.org/a.woff"]

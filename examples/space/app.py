@@ -1,7 +1,8 @@
 """The app of `framecast serve` as a hosted Space, or behind any proxy: everybody may use it.
 
 A Space of the type "gradio" or "docker" runs this file and shows what answers on port 7860; its
-requirements.txt is beside it. Models are the runs in the folder `runs`, and those that need none.
+requirements.txt is beside it. Models are the runs in the folder `runs`, the
+weights that come along, and what needs none.
 """
 
 import os

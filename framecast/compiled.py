@@ -52,6 +52,11 @@ def allowed() -> bool:
     return os.environ.get("FRAMECAST_COMPILE") != "0" and not _plain.get()
 
 
+def watched() -> bool:
+    """Whether a block around sees each operation: one that is fused or recorded would pass it."""
+    return torch._C._len_torch_dispatch_stack() > 0
+
+
 def compiled(source: Path, options: tuple[tuple[str, float], ...] = ()) -> Library | None:
     """The functions of a file; None where it cannot be compiled, said once.
 

@@ -31,11 +31,12 @@ def mse_mae(forecast: Tensor, truth: Tensor) -> Tensor:
 
 def bce(forecast: Tensor, truth: Tensor) -> Tensor:
     """Binary cross-entropy of a forecast in [0, 1], as in the Keras tutorial."""
-    # Autocast refuses this function in bf16, and 1 - p loses its digits there.
+    # 1 - p loses its digits in bf16, and autocast refuses this function on a GPU in any type.
     forecast, truth = forecast.float(), truth.float()
     if may_miss(truth):  # no number makes an uncertain forecast exact: set to 0, it is
         forecast = torch.where(truth.isnan(), 0, forecast)
-    return _over_known(F.binary_cross_entropy, forecast, truth)
+    with torch.autocast(forecast.device.type, enabled=False):
+        return _over_known(F.binary_cross_entropy, forecast, truth)
 
 
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

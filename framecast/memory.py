@@ -16,7 +16,9 @@ from torch.utils._pytree import tree_leaves
 from framecast.errors import InputError
 
 CGROUP = Path("/sys/fs/cgroup")
-RAN_OUT = re.compile(r"can't allocate memory|not enough memory|out of memory|Unable to allocate")
+RAN_OUT = re.compile(
+    r"can't allocate memory|not enough memory|out of memory|Unable to allocate|ALLOC(ATION)?_FAILED"
+)
 
 
 def available(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = CGROUP) -> int:

@@ -38,12 +38,17 @@ def on_a_gpu():
     raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
 
+def in_its_library():
+    raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+
 @pytest.mark.parametrize(
     "demand",
     [
         lambda: torch.empty(2**52, dtype=torch.uint8),
         lambda: np.empty(2**52, np.uint8),
         on_a_gpu,
+        in_its_library,
     ],
 )
 def test_running_out_is_one_line(demand):

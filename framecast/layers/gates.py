@@ -7,6 +7,7 @@ frame size.
 Shapes: B batch, D hidden channels, H height, W width, K = 4 gates, G = K × D.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -18,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from framecast.compiled import Library, allowed, call, compiled
+from framecast.compiled import Library, allowed, call, compiled, watched
 
 Activation = Literal["tanh", "relu"]
 Gate = Literal["sigmoid", "hard_sigmoid", "hard_sigmoid_keras2"]
@@ -28,6 +29,8 @@ Order = Literal["ifog", "ifgo"]
 SLOPES: dict[Gate, float] = {"sigmoid": 0.0, "hard_sigmoid": 1 / 6, "hard_sigmoid_keras2": 0.2}
 EPSILON = 1e-5  # of the norm
 CHUNK = 64  # positions whose sums over channels one thread gathers
+
+log = logging.getLogger("framecast")
 
 
 class Parameters(NamedTuple):
@@ -120,7 +123,7 @@ class Gates:
 
     def fused(self, device: torch.device) -> Update:
         """`equations` as one kernel forward and one backward on a GPU; not run on one yet."""
-        if device.type != "cuda" or find_spec("triton") is None or not allowed():
+        if device.type != "cuda" or find_spec("triton") is None or not allowed() or watched():
             return self.equations
         return _fused(self)
 
@@ -143,10 +146,39 @@ class Gates:
         return compiled(Path(__file__).with_name("gates.cpp"), tuple(options.items()))
 
 
+class Fused:
+    """What torch compiles of a function; the function itself where that fails, said once."""
+
+    def __init__(self, function: Update) -> None:
+        # For any size and batch: a new length or frame size compiles nothing.
+        self._plain, self._fast = function, torch.compile(function, dynamic=True)
+        self._failed = False
+
+    def __call__(self, *given: Any) -> tuple[Tensor, Tensor]:
+        """What the function gives."""
+        if not self._failed:
+            try:
+                return self._fast(*given)
+            except torch.OutOfMemoryError:
+                raise
+            except Exception as error:  # no C compiler, or no headers of Python
+                said = str(error).strip().partition("\n")[0]
+                log.warning("gates cannot be compiled, so they run slower: %s", said)
+                self._failed = True
+        return self._plain(*given)
+
+
+def lerp(start: Tensor, end: Tensor, gate: Tensor) -> Tensor:
+    """From start to end as a gate opens. On a GPU, autocast gives norms another type."""
+    dtype = torch.promote_types(torch.promote_types(start.dtype, end.dtype), gate.dtype)
+    return torch.lerp(start.to(dtype), end.to(dtype), gate.to(dtype))
+
+
 @cache
 def _fused(gates: Gates) -> Update:
-    # For any size and batch: a new length or frame size compiles nothing.
-    return torch.compile(gates.equations, fullgraph=True, dynamic=True)
+    # Of all gates of a process, with and without gradients, in each type.
+    torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
+    return Fused(gates.equations)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from framecast.compiled import allowed
+from framecast.compiled import allowed, watched
 
 Tree: TypeAlias = Any  # nested tuples and lists of tensors, floats and None
 Recorder: TypeAlias = Callable[[Callable[[], Tree]], tuple[Callable[[], object], Tree]]
@@ -31,10 +31,12 @@ log = logging.getLogger("framecast")
 def cuda_recorder(device: torch.device) -> Recorder:
     """Record what a function launches; its recordings share the memory for what lies between."""
     pool = torch.cuda.graph_pool_handle()
+    with torch.cuda.device(device):  # one for all: memory of a pool belongs to its stream
+        aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
     def record(call: Callable[[], Tree]) -> tuple[Callable[[], object], Tree]:
-        with torch.cuda.device(device):
-            aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        # The stream comes back, though a recording that fails leaves its own.
+        with torch.cuda.device(device), torch.cuda.stream(torch.cuda.current_stream()):
             aside.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(aside):
                 for _ in range(WARM_UP):
@@ -83,8 +85,9 @@ RECORDERS: dict[str, Callable[[torch.device], Recorder]] = {"cuda": cuda_recorde
 
 def recordable(device: torch.device) -> bool:
     """Whether work on this device can be recorded now, and the user lets it be."""
-    busy = device.type == "cuda" and torch.cuda.is_current_stream_capturing()
-    return device.type in RECORDERS and allowed() and not busy
+    if device.type not in RECORDERS or not allowed() or watched():
+        return False
+    return device.type != "cuda" or not torch.cuda.is_current_stream_capturing()
 
 
 class Recording:

@@ -100,7 +100,8 @@ def _displaced(frames_XCHW: Tensor, side: int) -> Iterator[Tensor]:
         return
     # Copies by columns, views by rows, so that memory grows with the side.
     bordered = F.pad(frames_XCHW, [side // 2] * 4)
-    aside = F.unfold(bordered, (1, side)).view(count, channels, side, -1, width)
+    # Not F.unfold, which launches a kernel for each frame on a GPU.
+    aside = torch.stack([bordered[..., left : left + width] for left in range(side)], dim=2)
     for row in range(side):
         yield aside[:, :, :, row : row + height]
 

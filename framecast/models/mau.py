@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from framecast.layers.gates import lerp
 from framecast.layers.gathered import conv2d
 from framecast.models.forecaster import Kernel, OutputConfig, Recurrent, State, Task
 from framecast.models.paper import Paper
@@ -137,11 +138,11 @@ class MAUCell(nn.Module):
             trend_BDHW = attend(query_BDHW, seen_BKDHW, moved_BKDHW)
             last_BDHW = moved_BKDHW[:, -1]
             keep_BDHW = torch.sigmoid(_apply(self.gate, last_BDHW))
-            fused_BDHW = torch.lerp(trend_BDHW, last_BDHW, keep_BDHW)
+            fused_BDHW = lerp(trend_BDHW, last_BDHW, keep_BDHW)
             time_gate, time, to_space = _apply(self.time, fused_BDHW).chunk(3, dim=1)
             space_gate, to_time, space = three.chunk(3, dim=1)
-            time_BDHW = torch.lerp(to_time, time, torch.sigmoid(time_gate))
-            new_BDHW = torch.lerp(to_space, space, torch.sigmoid(space_gate))
+            time_BDHW = lerp(to_time, time, torch.sigmoid(time_gate))
+            new_BDHW = lerp(to_space, space, torch.sigmoid(space_gate))
             outputs.append(new_BDHW + space_BDHW if self.residual else new_BDHW)
             seen_BKDHW = torch.cat([seen_BKDHW[:, 1:], space_BDHW[:, None]], dim=1)
             moved_BKDHW = torch.cat([moved_BKDHW[:, 1:], time_BDHW[:, None]], dim=1)

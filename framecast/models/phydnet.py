@@ -18,7 +18,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from framecast.layers.conv_lstm import ConvLSTMLayer
-from framecast.layers.gates import Gates, Norm
+from framecast.layers.gates import Gates, Norm, lerp
 from framecast.layers.gathered import conv2d
 from framecast.models.forecaster import OutputConfig, Recurrent, State, Task, Width
 from framecast.models.paper import Paper
@@ -126,7 +126,7 @@ class PhyCell(nn.Module):
         change_BDHW = conv2d(self.norm(conv2d(hidden_BDHW, self.filters)), self.combine)
         both_BDHW = torch.cat([input_BDHW, hidden_BDHW], dim=1)
         gain_BDHW = torch.sigmoid(conv2d(both_BDHW, self.gate))
-        return torch.lerp(hidden_BDHW + change_BDHW, input_BDHW, gain_BDHW)
+        return lerp(hidden_BDHW + change_BDHW, input_BDHW, gain_BDHW)
 
     def moment_loss(self) -> Tensor:
         """How far filter number i × k + j is from the derivative ∂ⁱ⁺ʲ/∂yⁱ∂xʲ, for all i, j < k."""

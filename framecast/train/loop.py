@@ -106,7 +106,7 @@ class Trainer:
         assert isinstance(judged, Forecaster)
         return judged
 
-    def step(self, step: int, progress: float) -> tuple[Tensor, float]:
+    def step(self, step: int, progress: float) -> tuple[float, float]:
         """Update the weights once, unless the guard objects. Returns loss and learning rate."""
         everywhere_B = self.sampler.indices(step)
         index_B = self.processes.share(torch.from_numpy(everywhere_B))
@@ -117,13 +117,14 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         before = [buffer.clone() for buffer in self.model.buffers()]
-        loss = self.gradients(
+        own = self.gradients(
             window_BTCHW[:, now - past : now], window_BTCHW[:, now : now + future], progress
         )
         norms = self._norms() if self.guard.last_chance else {}
         limit = self.config.clip_norm or float("inf")
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), limit)
-        why = self.guard.objection(self.processes.mean(loss), norm.item())
+        loss = self.processes.mean(own)
+        why = self.guard.objection(loss, norm.item())
         if why:
             with torch.no_grad():  # a batch norm has counted the batch in
                 for buffer, old in zip(self.model.buffers(), before, strict=True):
@@ -240,7 +241,7 @@ class Run:
         speed = trainer.sampler.batch * sum(trainer.lengths(last.share)) / spent.wall
         share = self.share(last.step + 1)
         skipped = trainer.guard.skipped
-        self.news = Progress(last.step + 1, share, loss.item(), rate, speed, skipped)
+        self.news = Progress(last.step + 1, share, loss, rate, speed, skipped)
         if self.due(self.news.step, share):
             self._validate()
 

@@ -14,7 +14,7 @@ from framecast.models.forecaster import Forecaster
 from framecast.train.memory import freed_memory_kept
 
 SMALL = 64  # pixels of a side: time and memory grow with the frame, so that a piece tells all
-PATIENCE = 3.0  # seconds that a first update may take to be followed by others, warm ones
+PATIENCE = 3.0  # seconds that a CPU may take for a first update before others, warm ones
 
 
 class Objective(nn.Module):
@@ -45,16 +45,17 @@ class Objective(nn.Module):
     def seconds(self, window: Callable[[], Tensor], more: int) -> float:
         """Time of an update, the making of its window included.
 
-        The fastest of some `more` after the first, which also prepares; the first itself where it
-        takes too long to try others.
+        The fastest of some `more` after the first, which also prepares; the first itself where a
+        CPU takes too long to try others. On a GPU a long one compiles.
         """
         taken = []
         with freed_memory_kept():
             for _ in range(1 + more):
                 before = time.monotonic()
-                self.try_update(window())
+                window_BTCHW = window()
+                self.try_update(window_BTCHW)
                 taken.append(time.monotonic() - before)
-                if taken[0] > PATIENCE:
+                if taken[0] > PATIENCE and window_BTCHW.device.type == "cpu":
                     break
         return min(taken[1:] or taken)
 

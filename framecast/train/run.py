@@ -43,13 +43,15 @@ from framecast.train.signals import Requests, requests
 from framecast.train.state import Snapshot
 
 # What `resume` lets the user change. The learning rate and what tames steps are the remedies for a
-# run that diverged; the data may have moved, their fingerprints tell whether they are the same.
+# run that diverged, the precision for one that goes on elsewhere; the data may have moved, their
+# fingerprints tell whether they are the same.
 MAY_CHANGE = {
     *(f"train.{name}" for name in LENGTHS),
     "data.root",
     "train.clip_norm",
     "train.early_stopping",
     "train.learning_rate",
+    "train.precision",
     "train.save_minutes",
     "train.spike",
     "train.tensorboard",

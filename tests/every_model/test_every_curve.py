@@ -40,7 +40,7 @@ def train(name, seed=0, until=STEPS):
         precision="fp32",
     )
     trainer = Trainer(build_model(name, TINY[name], TASK).train(), data, config, Processes.start())
-    losses = [trainer.step(step, step / STEPS)[0].item() for step in range(until)]
+    losses = [trainer.step(step, step / STEPS)[0] for step in range(until)]
     return losses, {**trainer.model.state_dict(), **trainer.average.state_dict()}
 
 

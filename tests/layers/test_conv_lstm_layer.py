@@ -11,8 +11,9 @@ from torch.testing import assert_close
 from framecast.layers import conv_lstm
 from framecast.layers.conv_lstm import ConvLSTMLayer
 from framecast.layers.convolution import WAYS
-from framecast.layers.gates import Gates
+from framecast.layers.gates import Fused, Gates, Parameters
 from framecast.layers.gathered import constant_weights
+from framecast.memory import Peak
 
 
 def plain(layer, input_BTCHW, state=None):
@@ -140,6 +141,31 @@ def test_what_a_gpu_compiles_is_one_graph_for_all_sizes(gates, monkeypatch):
         assert_same(*results, 1e-5)
     assert len(graphs) == 1
     assert gates.fused(torch.device("cpu")) == gates.equations
+
+
+def test_gates_that_cannot_be_compiled_are_the_equations(monkeypatch, caplog):
+    error, gates = RuntimeError("no C compiler\nand more"), Gates()
+
+    def broken(*_):
+        raise error
+
+    monkeypatch.setattr(torch, "compile", lambda function, **_: broken)
+    fused, given = Fused(gates.equations), (torch.randn(2, 12, 4, 4), torch.randn(2, 3, 4, 4))
+    for _ in range(2):
+        assert_same(fused(*given, Parameters()), gates.equations(*given, Parameters()), 0)
+    assert caplog.text.count("gates cannot be compiled, so they run slower: no C compiler") == 1
+    assert "and more" not in caplog.text
+    fused, error = Fused(gates.equations), torch.OutOfMemoryError("CUDA out of memory")
+    with pytest.raises(torch.OutOfMemoryError):
+        fused(*given, Parameters())
+
+
+def test_a_block_that_sees_each_operation_sees_those_of_the_gates(monkeypatch):
+    monkeypatch.setattr("framecast.layers.gates.find_spec", lambda _: "triton")
+    gates, there = Gates(activation="relu"), torch.device("cuda")
+    assert isinstance(gates.fused(there), Fused)
+    with Peak():
+        assert gates.fused(there) == gates.equations
 
 
 @pytest.mark.parametrize("way", WAYS.values())

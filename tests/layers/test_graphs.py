@@ -9,6 +9,7 @@ from torch import nn
 
 from framecast.layers import graphs
 from framecast.layers.graphs import PAYS, Recordings
+from framecast.memory import Peak
 
 CPU = torch.device("cpu")
 
@@ -188,6 +189,8 @@ def test_threads_share_a_recording(counter, recorder):
 
 def test_the_user_decides(monkeypatch, recorder):
     assert graphs.recordable(CPU)
+    with Peak():  # which sees nothing of a replay
+        assert not graphs.recordable(CPU)
     monkeypatch.setenv("FRAMECAST_COMPILE", "0")
     assert not graphs.recordable(CPU)
 

@@ -245,6 +245,12 @@ def test_a_finished_run_is_extended_and_only_so(half, caplog):
     assert [int(row["step"]) for row in short_runs.log_rows(half)][-3:] == [16, 17, 18]
 
 
+def test_the_precision_may_be_another_where_it_goes_on(half, caplog):
+    framecast.resume(half, settings={"train": {"precision": "bf16"}})
+    assert "train.precision fp32 -> bf16" in caplog.text
+    assert short_runs.newest_step(half) == STEPS
+
+
 @pytest.mark.parametrize("number", [5, 28])
 def test_another_number_of_validations_lies_as_if_planned_so(number, tmp_path):
     run = tmp_path / "run"

@@ -20,8 +20,10 @@ from framecast.models import MODELS, build_model
 from framecast.models.forecaster import Task, learns
 from framecast.publish.card import Said
 from framecast.publish.pack import pack
-from framecast.train import objective, resume, train
+from framecast.train import TrainConfig, objective, resume, train
 from framecast.train.objective import Objective
+from framecast.train.precision import settle_precision
+from framecast.train.processes import Processes
 from tests.every_model.test_every_model import TINY
 from tests.stand_in_gpu import FREE, GPU, NAME, There, stand_in_gpu
 
@@ -150,6 +152,16 @@ def test_a_first_update_that_compiles_does_not_count(gpu, monkeypatch):
 
         update.seconds(window, more=2)
         assert len(made) == updates
+
+
+def test_a_precision_is_settled_by_whole_batches(gpu, monkeypatch):
+    tried = []
+    monkeypatch.setattr(Objective, "try_update", lambda _, window: tried.append(window))
+    for device, batch in ((torch.device("cpu"), 4), (gpu, 6)):
+        settle_precision(build("conv_lstm"), TrainConfig(batch=6), Processes(0, 1, device))
+        assert {window.shape for window in tried} == {(batch, 8, 1, 32, 32)}
+        assert {window.device for window in tried} == {device}
+        tried.clear()
 
 
 def test_a_device_that_is_not_there_is_said_in_a_line():

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from framecast.data.cutting import ClipWindows
 from framecast.data.motion import measure_motion
@@ -126,11 +127,13 @@ def estimate(
     seconds = float("nan")
     if more < 0.8 * room(processes.device):
         seconds = objective.seconds(lambda: data.train.batch(index_B).to(processes.device), 1)
-    return Estimate(_resident() + more, more, seconds, sampler.steps_per_epoch)
+    return Estimate(_taken(processes.device) + more, more, seconds, sampler.steps_per_epoch)
 
 
-def _resident() -> int:
-    """Bytes that this process takes now; 0 where nobody says."""
+def _taken(device: torch.device) -> int:
+    """Bytes that this process takes now, there; 0 where nobody says."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
     statm = Path("/proc/self/statm")
     pages = int(statm.read_text().split()[1]) if statm.exists() else 0
     return pages * 4096

@@ -11,7 +11,7 @@ from framecast.train.objective import Objective, piece
 from framecast.train.processes import Processes
 
 STEP = Shape(batch=4, hidden=48, kernel=3, height=16, width=16, training=True)
-SEQUENCES = 4  # at most; with fewer than a batch, bf16 gains less
+SEQUENCES = 4  # at most, on a CPU; with fewer than a batch, bf16 gains less
 REPEATS = 3
 WORTH = 0.1  # seconds of an update on a CPU; of shorter ones noise would decide, for little gain
 
@@ -43,8 +43,10 @@ def _has_bf16(device: torch.device) -> bool:
 def _faster(model: Forecaster, batch: int, device: torch.device) -> bool:
     """Whether updates of the model are faster in bf16, by more than the noise of measuring."""
     trial, task = deepcopy(model).to(device).train(), model.task
-    sequences = min(SEQUENCES, batch)
-    shape = sequences, task.past + task.future, task.channels, *piece(model)
+    sequences, size = min(SEQUENCES, batch), piece(model)
+    if device.type != "cpu":  # of a part of a batch, a GPU's time is that of launching kernels
+        sequences, size = batch, (task.height, task.width)
+    shape = sequences, task.past + task.future, task.channels, *size
     with torch.random.fork_rng():
         window_BTCHW = torch.rand(shape, device=device)
 
